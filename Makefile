@@ -1,0 +1,48 @@
+# Everything is set up in .venv; only python3 >= 3.11, git and make are assumed.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+HELM ?= helm3
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "python3 >= 3.11 is needed, this is " + sys.version)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: setup canary test lint toolchain sandbox-canary e2e bench clean
+setup: $(READY) ## Make .venv with the locked dependencies
+
+canary: $(READY) ## The main job, rehearsed: pytest features/prod_canary.feature --rehearse
+	$(BIN)/pytest features/prod_canary.feature --rehearse
+
+test: $(READY) ## Unit, contract (rehearsal) and plugin tests; no network, no cluster
+	$(BIN)/pytest tests -m "not real"
+
+lint: $(READY) ## Formatter, linter, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+toolchain: $(READY) ## Build the real parts that can't be downloaded, into a cache outside the checkout
+	$(BIN)/python toolchain/build.py sandbox
+
+sandbox-canary: toolchain ## The main job on real parts, with short windows; HELM=helm4 for the other major
+	$(BIN)/pytest features/prod_canary.feature --sandbox --sandbox-speed 20 --deploy-set tools.helm=$(HELM)
+
+e2e: toolchain ## Tests on the real parts: a sample of at most 10 minutes
+	$(BIN)/pytest tests -m real
+
+bench: toolchain ## Ratios, printed: start-up, deploy overhead, time to restore, memory
+	$(BIN)/python -m bench
+
+clean: ## Remove what this Makefile made
+	rm -rf $(VENV) reports

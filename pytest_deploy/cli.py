@@ -1,0 +1,121 @@
+"""``pytest-deploy``: the verbs beside the deploy itself."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from pytest_deploy.errors import ConfigError, DeployError, Refused
+
+__all__ = ["main"]
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Example: pytest-deploy steps canary",
+)
+@click.version_option(package_name="pytest-deploy")
+def cli() -> None:
+    """A deploy is a Gherkin feature that pytest runs; these are the verbs beside it.
+
+    The deploy itself is: pytest features/prod_canary.feature
+    """
+
+
+@cli.command(epilog="Example: pytest-deploy steps latency")
+@click.argument("word", required=False, default="")
+def steps(word: str) -> None:
+    """List the steps that ship, with an example each; WORD narrows the list.
+
+    A team's own steps in steps/*.py are listed by pytest: pytest --fixtures features/
+    """
+    from pytest_deploy.vocabulary import shipped
+
+    found = [step for step in shipped() if word.lower() in f"{step.pattern} {step.promise}".lower()]
+    if not found:
+        click.echo(f"no step has {word!r} in it; all of them: pytest-deploy steps", err=True)
+        sys.exit(1)
+    for step in found:
+        click.secho(f"{step.keyword} {step.pattern}", bold=True)
+        click.echo(f"    {step.promise}")
+        click.echo(f"    e.g. {step.example}")
+
+
+@cli.command(epilog="Example: pytest-deploy lint features/")
+@click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
+def lint(paths: tuple[Path, ...]) -> None:
+    """Check features without running anything: every problem with its file:line:column.
+
+    PATHS are features or folders; default: features/. Exit status 0: clean, 4: problems.
+    """
+    import pytest
+
+    given = [str(path) for path in paths] or ["features"]
+    sys.exit(0 if pytest.main(["--collect-only", "-q", *given]) in {0, 5} else 4)
+
+
+@cli.group(epilog="Example: pytest-deploy sandbox up --name mine")
+def sandbox() -> None:
+    """A real local stack: Kubernetes API server, Argo Rollouts, Prometheus, traffic."""
+
+
+_name = click.option("--name", default="default", show_default=True, help="Several stand side by side.")
+_as_json = click.option("--json", "as_json", is_flag=True, help="For machines.")
+
+
+@sandbox.command(epilog="Example: pytest-deploy sandbox up --json")
+@_name
+@_as_json
+def up(name: str, as_json: bool) -> None:
+    """Start the stack, or reuse and heal the one that is up."""
+    from pytest_deploy.sandbox import up as start
+
+    stack = start(name, say=lambda text: click.echo(text, err=True))
+    _show(stack.to_json(), as_json=as_json)
+
+
+@sandbox.command(epilog="Example: pytest-deploy sandbox down")
+@_name
+def down(name: str) -> None:
+    """Stop what `up` started, and leave nothing."""
+    from pytest_deploy.sandbox import down as stop
+
+    stop(name, say=lambda text: click.echo(text, err=True))
+    click.echo(f"sandbox {name}: down")
+
+
+@sandbox.command(epilog="Example: pytest-deploy sandbox status --json")
+@_name
+@_as_json
+def status(name: str, as_json: bool) -> None:
+    """Show where the stack is reached and whether its parts are healthy; exit status 1: it is not up."""
+    from pytest_deploy.sandbox import status as look
+
+    stack = look(name)
+    if stack is None:
+        click.echo(json.dumps(None) if as_json else f"sandbox {name}: not up (start it: pytest-deploy sandbox up)")
+        sys.exit(1)
+    _show(stack.to_json(), as_json=as_json)
+
+
+def _show(facts: dict[str, object], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    for key, value in facts.items():
+        click.echo(f"{key:16} {value}")
+
+
+def main() -> None:
+    """Run the command line; errors are told without a traceback, with the exit statuses of the README."""
+    try:
+        cli()
+    except (Refused, ConfigError) as error:
+        click.echo(f"pytest-deploy: {error}", err=True)
+        sys.exit(4)
+    except DeployError as error:
+        click.echo(f"pytest-deploy: {error}", err=True)
+        sys.exit(3)

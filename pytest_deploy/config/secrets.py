@@ -1,0 +1,59 @@
+"""Secrets are only ever named: ``${env:NAME}`` or ``${file:path}``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+from pydantic import JsonValue
+
+from pytest_deploy.config.source import Key
+from pytest_deploy.errors import ConfigError
+
+__all__ = ["literal_secrets", "resolve_secret"]
+
+_NAMED = re.compile(r"\$\{(?:env:([A-Za-z_][A-Za-z0-9_]*)|file:([^\s{}][^{}]*))\}")
+_SECRET_KEY = re.compile(r"(?i)(?:token|secret|password|passwd|api_?key|private_?key|webhook(?:_url)?)$")
+
+
+def resolve_secret(text: str, environ: Mapping[str, str], read_file: Callable[[str], str]) -> str:
+    """Return the secret that the text names; call it only where the secret is used.
+
+    Args:
+        text: ``${env:NAME}`` or ``${file:path}``.
+        environ: where NAME is looked up.
+        read_file: returns the text of a file; raises OSError. A trailing newline is no part of a secret.
+
+    Raises:
+        ConfigError: the text names none, or what it names is absent or empty. No message holds a secret.
+    """
+    named = _NAMED.fullmatch(text)
+    if named is None:
+        raise ConfigError(["a secret must be named as ${env:NAME} or ${file:path}, not written out"])
+    variable, path = named.groups()
+    if variable is not None:
+        secret = environ.get(variable, "")
+        absent = "the variable is not set, or empty"
+    else:
+        try:
+            secret = read_file(path).rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError([f"{text}: {type(error).__name__}: the file can't be read"]) from error
+        absent = "the file is empty"
+    if not secret:
+        raise ConfigError([f"{text}: {absent}"])
+    return secret
+
+
+def literal_secrets(value: JsonValue, key: Key = ()) -> Iterator[Key]:
+    """Yield the keys that are called like a secret, and whose value is written out instead of named."""
+    if isinstance(value, dict):
+        for name, below in value.items():
+            here = (*key, name)
+            if isinstance(below, dict | list):
+                yield from literal_secrets(below, here)
+            elif _SECRET_KEY.search(name) and below is not None and not _NAMED.fullmatch(str(below)):
+                yield here
+    elif isinstance(value, list):
+        for index, below in enumerate(value):
+            yield from literal_secrets(below, (*key, index))

@@ -1,0 +1,1 @@
+"""What a deploy is made of: frozen values and pure functions, no I/O, standard library only."""

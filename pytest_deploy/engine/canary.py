@@ -1,0 +1,274 @@
+"""The canary: started by Helm (or by an image patch), promoted step by step with guards, committed last."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pytest_deploy.domain.action import Undo, UndoKind, promote, set_image
+from pytest_deploy.domain.event import WeightReached
+from pytest_deploy.domain.journal import Milestone
+from pytest_deploy.domain.plan import Stage
+from pytest_deploy.domain.rollout import Phase, RolloutState
+from pytest_deploy.engine import preflight
+from pytest_deploy.engine.deploy import Deploy
+from pytest_deploy.engine.waiting import until
+from pytest_deploy.errors import DeployError, GateBreach, blamed_on
+
+__all__ = ["commit", "look", "raise_to", "scenario_passed", "stage_of", "watched"]
+
+
+def raise_to(deploy: Deploy, weight: int) -> None:
+    """Bring the canary to this weight: the first one starts it, each later one is a guarded promote.
+
+    Raises:
+        Refused: pre-flight says no; nothing was changed.
+        DeployError: the weight is out of order or was not passed before, or the rollout did not get there.
+        GateBreach: the canary's pods can't start.
+    """
+    stage = stage_of(deploy, weight)
+    index = deploy.stages.index(stage)
+    began = deploy.ports.clock.monotonic()
+    if index == 0:
+        _start(deploy)
+    else:
+        before = deploy.stages[index - 1].weight
+        if before not in deploy.passed_weights:
+            raise DeployError(
+                f"{weight} % may not follow: the gates of {before} % have not passed",
+                hint="let a gate stand after each weight",
+            )
+        state = look(deploy)
+        _check_ours(deploy, state)
+        if state.step_index is None or not state.at_our_pause:
+            raise DeployError(f"the rollout does not stand at our pause of {before} %: {state.words}")
+        patch = promote(
+            deploy.rollout_target(),
+            step_index=state.step_index,
+            template_hash=state.current_hash,
+            weight=weight,
+        )
+        with blamed_on("promote refused"):
+            deploy.tx.do(patch, undo=_undo(deploy))
+    state = until(
+        lambda: _looked(deploy),
+        done=lambda seen: _stands_at(seen, weight),
+        words=lambda seen: seen.words,
+        what=f"{weight} % of the traffic to the canary",
+        timeout=deploy.limits.step,
+        clock=deploy.ports.clock,
+        emit=deploy.emit,
+        hint="see why its pods are not ready: kubectl get pods, events",
+        cause="pods never ready",
+    )
+    deploy.reached = weight
+    deploy.actual_percent = state.weight_percent
+    took = timedelta(seconds=deploy.ports.clock.monotonic() - began)
+    deploy.emit(WeightReached(at=deploy.ports.clock.now(), asked=weight, state=state, took=took))
+    deploy.found(f"{state.weight_percent:.1f} % observed after {took.total_seconds():.1f} s: {state.words}")
+
+
+def commit(deploy: Deploy) -> None:
+    """Promote the last time: the new version becomes the stable one, and is verified to be all that runs.
+
+    Raises:
+        DeployError: not every weight has passed its gates, or the promotion was not observed.
+    """
+    missing = [stage.weight for stage in deploy.stages if stage.weight not in deploy.passed_weights]
+    if missing or not deploy.stages:
+        raise DeployError(f"no commitment: the gates of {missing or 'no weight at all'} have not passed")
+    began = deploy.ports.clock.monotonic()
+    state = look(deploy)
+    _check_ours(deploy, state)
+    if state.step_index is None or not state.at_our_pause:
+        raise DeployError(f"the rollout does not stand at its last pause: {state.words}")
+    deploy.tx.do(
+        promote(
+            deploy.rollout_target(),
+            step_index=state.step_index,
+            template_hash=state.current_hash,
+            weight=None,
+        ),
+        undo=_undo(deploy),
+    )
+    state = until(
+        lambda: _looked(deploy),
+        done=lambda seen: _all_new(deploy, seen),
+        words=lambda seen: seen.words,
+        what="the new version to be the stable one",
+        timeout=deploy.limits.step,
+        clock=deploy.ports.clock,
+        emit=deploy.emit,
+    )
+    deploy.committed = True
+    deploy.tx.milestone(Milestone.COMMITTED, observed=state.words)
+    stable = state.stable
+    deploy.fact("pods_ready", f"{stable.ready if stable else 0} of {state.replicas}")
+    _record_revision(deploy)
+    took = timedelta(seconds=deploy.ports.clock.monotonic() - began)
+    deploy.emit(WeightReached(at=deploy.ports.clock.now(), asked=100, state=state, took=took, final=True))
+
+
+def scenario_passed(deploy: Deploy) -> None:
+    """Commit once all weights have passed their gates; no step names it, the plan shows it."""
+    weights = {stage.weight for stage in deploy.stages}
+    if weights and weights == deploy.passed_weights and not deploy.committed and deploy.failure is None:
+        commit(deploy)
+
+
+def look(deploy: Deploy) -> RolloutState:
+    """Return the rollout as it is now.
+
+    Raises:
+        DeployError: it is gone.
+    """
+    target = deploy.rollout_target()
+    state = deploy.ports.traffic.state(target)
+    if state is None:
+        raise DeployError(f"the Rollout {target} is gone", hint="find out who deleted it")
+    return state
+
+
+def watched(deploy: Deploy) -> None:
+    """Look once while a window lasts: the canary must still be ours, at its weight, and its pods alive.
+
+    Raises:
+        GateBreach: its pods can't run.
+        DeployError: somebody else moved the rollout.
+    """
+    state = _looked(deploy)
+    _check_ours(deploy, state)
+    if not deploy.committed and deploy.reached is not None and not _stands_at(state, deploy.reached):
+        canary = state.version(state.current_hash)
+        if state.at_our_pause and canary is not None and canary.ready < canary.wanted:
+            return
+        raise DeployError(
+            f"the rollout left our pause of {deploy.reached} % while it was judged: {state.words}",
+            hint="somebody or something else promoted, paused or aborted it",
+            cause="foreign change",
+        )
+
+
+def stage_of(deploy: Deploy, weight: int) -> Stage:
+    """Return the stage with this weight.
+
+    Raises:
+        DeployError: the feature was planned without it.
+    """
+    for stage in deploy.stages:
+        if stage.weight == weight:
+            return stage
+    known = ", ".join(f"{stage.weight} %" for stage in deploy.stages) or "none"
+    raise DeployError(f"{weight} % is no step of this feature; its weights are: {known}")
+
+
+def _start(deploy: Deploy) -> None:
+    preflight.ensure(deploy)
+    image = deploy.image
+    deploy.fact("new_image", image.pinned)
+    release = deploy.release_target()
+    if release is not None:
+        action = preflight.upgrade(
+            deploy, deploy.environment, digest=deploy.required_digest, base_revision=deploy.base_revision
+        )
+        with blamed_on("helm upgrade"):
+            deploy.tx.do(action, undo=_undo(deploy))
+        return
+    target, env = deploy.rollout_target(), deploy.environment
+    state = look(deploy)
+    index = deploy.ports.traffic.container_index(target, env.container)
+    deploy.tx.do(
+        set_image(target, index=index, container=env.container, old=state.image, new=image.pinned),
+        undo=_undo(deploy),
+    )
+
+
+def _undo(deploy: Deploy) -> Undo:
+    """The same for every mutation of the canary: what is to be done is read from the cluster when it is done."""
+    return Undo(
+        kind=UndoKind.RESTORE_CANARY,
+        release=deploy.release_target(),
+        rollout=deploy.rollout_target(),
+        container=deploy.environment.container,
+        known_good=deploy.known_good,
+        timeout=deploy.limits.rollback,
+    )
+
+
+def _looked(deploy: Deploy) -> RolloutState:
+    """Look, and end at once what no waiting will mend."""
+    state = look(deploy)
+    good = deploy.known_good
+    if good is not None and state.observed and state.current_hash != good.template_hash:
+        deploy.new_hash = deploy.new_hash or state.current_hash
+    if state.aborted or (state.observed and state.phase is Phase.DEGRADED):
+        raise DeployError(f"the rollout's controller gave up: {state.words}; {state.message}", cause="rollout degraded")
+    if state.held_by_spec:
+        raise DeployError(
+            f"somebody paused the rollout by hand (spec.paused): {state.words}",
+            hint="never un-paused by a deploy: talk to who did it",
+            cause="foreign change",
+        )
+    for pod in deploy.ports.cluster.pods(deploy.rollout_target(), deploy.release.service):
+        if pod.trouble and pod.template_hash == deploy.new_hash:
+            raise GateBreach(
+                f"pod {pod.name} of the new version can't run: {pod.trouble}", cause=_pod_cause(pod.trouble)
+            )
+    return state
+
+
+def _pod_cause(trouble: str) -> str:
+    images = ("ImagePull", "ErrImage", "InvalidImageName")
+    return "image missing" if any(word in trouble for word in images) else "pods crash"
+
+
+def _check_ours(deploy: Deploy, state: RolloutState) -> None:
+    if deploy.new_hash is not None and state.current_hash != deploy.new_hash:
+        raise DeployError(
+            f"the rollout is under another version now ({state.current_hash}), ours is {deploy.new_hash}",
+            hint="somebody else deployed meanwhile",
+            cause="foreign change",
+        )
+
+
+def _stands_at(state: RolloutState, weight: int) -> bool:
+    """Whether the rollout waits at the pause that follows this weight, with all canary pods ready."""
+    index = state.step_index
+    if not state.observed or not state.at_our_pause or not index or index >= len(state.steps):
+        return False
+    canary = state.version(state.current_hash)
+    return (
+        state.steps[index - 1].weight == weight
+        and not state.promoted
+        and canary is not None
+        and canary.wanted > 0
+        and canary.ready >= canary.wanted
+    )
+
+
+def _all_new(deploy: Deploy, state: RolloutState) -> bool:
+    stable = state.stable
+    return (
+        state.observed
+        and state.promoted
+        and state.phase is Phase.HEALTHY
+        and state.stable_hash == deploy.new_hash
+        and stable is not None
+        and stable.image == deploy.image.pinned
+        and stable.ready >= state.replicas
+        and all(v.wanted == 0 for v in state.versions if v is not stable)
+    )
+
+
+def _record_revision(deploy: Deploy) -> None:
+    release = deploy.release_target()
+    if release is None:
+        return
+    last = deploy.ports.helm.history(release)[-1]
+    deploy.fact("revision_after", str(last.number))
+    if last.number != deploy.base_revision + 1 or last.status != "deployed":
+        raise DeployError(
+            f"revision {deploy.base_revision + 1} of {release} was to be deployed, "
+            f"the last is {last.number}, {last.status}",
+            hint="somebody else changed the release meanwhile",
+            cause="foreign change",
+        )

@@ -1,0 +1,241 @@
+"""The deploy that steps act on: what it is to do, what is known so far, and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import Enum
+
+from pytest_deploy.domain.action import Target
+from pytest_deploy.domain.event import CapabilityOff, Fact, Reporter, Stopped, Warned
+from pytest_deploy.domain.fault import Fault
+from pytest_deploy.domain.judge import Judge
+from pytest_deploy.domain.outcome import Mode
+from pytest_deploy.domain.plan import Gate, Stage
+from pytest_deploy.domain.release import Digest, Environment, ImageRef, Release
+from pytest_deploy.domain.rollout import KnownGood
+from pytest_deploy.domain.slo import Slo
+from pytest_deploy.domain.verdict import Verdict
+from pytest_deploy.engine.transaction import Transaction
+from pytest_deploy.errors import DeployCancelled, DeployError, GateBreach, Refused, RollbackError
+from pytest_deploy.ports import Ports
+
+__all__ = ["Deploy", "Ending", "Failure", "Limits"]
+
+
+class Ending(Enum):
+    """The end that a drill expects, and that was observed."""
+
+    ROLLED_BACK = "rolled back"
+    UNCHANGED = "stopped with nothing changed"
+    HUMAN = "the rollback failed and a human was called"
+    COMMITTED = "committed all the same"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long each part may take, and by how much windows are shortened.
+
+    Args:
+        helm: one Helm operation; Helm's own ``--timeout``.
+        step: until a weight is there and its pods are ready.
+        rollback: the whole way back.
+        window_divisor: every window is this many times shorter (sandbox only).
+    """
+
+    helm: timedelta = timedelta(minutes=5)
+    step: timedelta = timedelta(minutes=10)
+    rollback: timedelta = timedelta(minutes=5)
+    window_divisor: float = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """The first thing that went wrong, and where."""
+
+    error: BaseException
+    scenario: str
+    step: str
+    place: str
+
+    @property
+    def cause(self) -> str:
+        """In short what went wrong, for notes and drills."""
+        if isinstance(self.error, GateBreach):
+            return self.error.cause
+        if isinstance(self.error, DeployCancelled):
+            return self.error.signal_name
+        if isinstance(self.error, DeployError) and self.error.cause:
+            return self.error.cause
+        return type(self.error).__name__
+
+
+@dataclass(kw_only=True)
+class Deploy:
+    """One run of one deploy feature: a transaction over a release in an environment.
+
+    Args:
+        stages: the canary's steps as the feature asks for them, read before anything is done.
+        drill: the feature expects its own end; the first failure is then kept for its ``Then``.
+        emit: tells every reporter.
+    """
+
+    id: str
+    mode: Mode
+    release: Release
+    environment: Environment
+    slo: Slo
+    stages: tuple[Stage, ...]
+    limits: Limits
+    judge: Judge
+    ports: Ports
+    emit: Reporter
+    labels: Mapping[str, str] = field(default_factory=dict)
+    drill: bool = False
+
+    digest: Digest | None = None
+    known_good: KnownGood | None = None
+    base_revision: int = 0
+    new_hash: str | None = None
+    reached: int | None = None
+    actual_percent: float | None = None
+    passed_weights: set[int] = field(default_factory=set)
+    verdicts: dict[Gate, Verdict | None] = field(default_factory=dict)
+    checked: set[str] = field(default_factory=set)
+    walked: list[GateBreach] | None = None
+    off: list[str] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    committed: bool = False
+    all_passed: bool = False
+    failure: Failure | None = None
+    ended: Ending | None = None
+    drill_failed: bool = False
+    rolled_back: bool = False
+    rollback_error: RollbackError | None = None
+    scenario: str = ""
+    step: str = ""
+    place: str = ""
+    step_status: str = "passed"
+    step_detail: str = ""
+    tx: Transaction = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tx = Transaction(deploy_id=self.id, ports=self.ports, emit=self.emit)
+        self.digest = self.release.image.digest
+
+    def found(self, detail: str) -> None:
+        """Say what the step that runs now found, in a line."""
+        self.step_detail = detail
+
+    def fact(self, name: str, value: str) -> None:
+        """Put something that was established into the record."""
+        self.emit(Fact(at=self.ports.clock.now(), name=name, value=value))
+
+    def warn(self, text: str) -> None:
+        """Tell something that stops nothing."""
+        self.emit(Warned(at=self.ports.clock.now(), text=text))
+
+    def switched_off(self, section: str, what: str) -> None:
+        """Let the step pass although nothing was done, and say so everywhere."""
+        self.off.append(section)
+        self.step_status = "off"
+        self.found(f"OFF: deploy.yaml has no {section!r} section, so {what} was NOT done")
+        self.emit(CapabilityOff(at=self.ports.clock.now(), capability=what, section=section))
+
+    def fail(self, error: BaseException) -> None:
+        """Keep the first failure; it is what stops the deploy."""
+        if self.failure is not None:
+            return
+        self.failure = Failure(error=error, scenario=self.scenario, step=self.step, place=self.place)
+        self.emit(
+            Stopped(
+                at=self.ports.clock.now(),
+                reason=str(error),
+                cause=self.failure.cause,
+                scenario=self.scenario,
+                step=self.step,
+                place=self.place,
+            )
+        )
+
+    def run(self, phase: Callable[[], None]) -> None:
+        """Run one step's work; in a drill the first failure is kept for the ``Then`` that expects it.
+
+        After such a failure the steps up to that ``Then`` do nothing.
+        """
+        if self.failure is not None and self.drill:
+            self.found("not run: the deploy has stopped already")
+            return
+        try:
+            phase()
+        except (GateBreach, DeployError) as error:
+            self.fail(error)
+            if not self.drill:
+                raise
+            self.found(f"stopped: {error}")
+
+    def standing_gate(self) -> tuple[Gate, tuple[Gate, ...]]:
+        """Return the gate of the step that runs now, and all that stand together with it.
+
+        Raises:
+            DeployError: the step follows no weight in its scenario, so that nothing is known to judge.
+        """
+        for stage in self.stages:
+            for gate in stage.gates:
+                if gate.place == self.place and stage.scenario == self.scenario:
+                    return gate, stage.gates
+        raise DeployError(
+            f"{self.place}: the gate follows no canary weight in its scenario",
+            hint="let it stand after When <weight> of the traffic goes to the canary",
+        )
+
+    @property
+    def image(self) -> ImageRef:
+        """The image to deploy, pinned.
+
+        Raises:
+            Refused: nobody knows its digest yet.
+        """
+        return self.release.image.with_digest(self.required_digest)
+
+    @property
+    def reached_its_end(self) -> bool:
+        """Whether all went well: every scenario passed, and the canary, where there is one, is committed."""
+        return self.failure is None and self.all_passed and (self.committed or not self.stages)
+
+    @property
+    def required_digest(self) -> Digest:
+        """The digest that is deployed everywhere.
+
+        Raises:
+            Refused: nobody knows it yet.
+        """
+        if self.digest is None:
+            name = self.release.image.repository
+            raise Refused(
+                f"no digest of {name} is known: it is neither built here nor given",
+                hint=f"give it pinned, image: {name}@sha256:..., or switch the build on with a 'build' section",
+            )
+        return self.digest
+
+    def rollout_target(self, environment: Environment | None = None) -> Target:
+        """Return the rollout of the environment; None means the one that the deploy is bound for."""
+        env = environment or self.environment
+        return self._target(env, env.rollout)
+
+    def release_target(self, environment: Environment | None = None) -> Target | None:
+        """Return the Helm release of the environment; None where no release owns the rollout."""
+        env = environment or self.environment
+        return None if env.release is None else self._target(env, env.release)
+
+    @staticmethod
+    def _target(env: Environment, name: str) -> Target:
+        kubeconfig = str(env.kubeconfig) if env.kubeconfig else None
+        return Target(
+            environment=env.name,
+            context=env.context,
+            namespace=env.namespace,
+            name=name,
+            kubeconfig=kubeconfig,
+        )

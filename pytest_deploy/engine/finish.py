@@ -1,0 +1,79 @@
+"""The end of a deploy: undo what is open, say how it ended. Called once, whatever happened before."""
+
+from __future__ import annotations
+
+from pytest_deploy.domain.event import DeployEnded
+from pytest_deploy.domain.journal import Milestone
+from pytest_deploy.domain.outcome import Outcome
+from pytest_deploy.engine import rollback
+from pytest_deploy.engine.deploy import Deploy, Ending
+from pytest_deploy.errors import ConfigError, DeployCancelled, DeployError, Refused, RollbackError
+
+__all__ = ["close", "roll_back"]
+
+
+def roll_back(deploy: Deploy) -> None:
+    """Take back all that is open, unless the deploy has reached its end; may be called again.
+
+    Raises:
+        RollbackError: it failed or could not be verified; the same error when called again.
+    """
+    if deploy.rollback_error is not None:
+        if deploy.ended is Ending.HUMAN:
+            return
+        raise deploy.rollback_error
+    if deploy.reached_its_end:
+        return
+    try:
+        deploy.rolled_back = rollback.undo_all(deploy) or deploy.rolled_back
+    except RollbackError as error:
+        deploy.rollback_error = error
+        raise
+
+
+def close(deploy: Deploy) -> Outcome:
+    """Decide the outcome from what was observed, journal the end and tell it.
+
+    Call ``roll_back`` first; what is still open here is NEEDS_HUMAN.
+    """
+    outcome = _outcome(deploy)
+    if outcome is not Outcome.NEEDS_HUMAN and deploy.tx.opened:
+        deploy.tx.milestone(Milestone.CLOSED, observed=outcome.words)
+    words = f"deploy {deploy.id}: {outcome.words}"
+    if deploy.off:
+        words += f" ({len(deploy.off)} steps OFF: {', '.join(dict.fromkeys(deploy.off))})"
+    deploy.emit(DeployEnded(at=deploy.ports.clock.now(), outcome=outcome, words=words, off=len(deploy.off)))
+    return outcome
+
+
+def _outcome(deploy: Deploy) -> Outcome:
+    if deploy.drill and not isinstance(deploy.failure and deploy.failure.error, DeployCancelled):
+        return _drill_outcome(deploy)
+    if deploy.rollback_error is not None:
+        return Outcome.NEEDS_HUMAN
+    failure = deploy.failure
+    if failure is None:
+        if deploy.reached_its_end:
+            return Outcome.COMMITTED if deploy.committed else Outcome.PASSED
+        return Outcome.ROLLED_BACK if deploy.rolled_back else Outcome.STOPPED
+    return _failed_outcome(failure.error, changed=deploy.rolled_back)
+
+
+def _failed_outcome(error: BaseException, *, changed: bool) -> Outcome:
+    if isinstance(error, DeployCancelled):
+        return Outcome.INTERRUPTED if changed else Outcome.INTERRUPTED_EARLY
+    if isinstance(error, Refused | ConfigError) and not changed:
+        return Outcome.REFUSED
+    if isinstance(error, AssertionError | DeployError):
+        return Outcome.ROLLED_BACK if changed else Outcome.STOPPED
+    return Outcome.CRASHED
+
+
+def _drill_outcome(deploy: Deploy) -> Outcome:
+    if deploy.ended is Ending.HUMAN:
+        return Outcome.DRILL_CALLED_HUMAN
+    if deploy.rollback_error is not None:
+        return Outcome.NEEDS_HUMAN
+    if deploy.ended is None or deploy.drill_failed:
+        return Outcome.DRILL_FAILED
+    return Outcome.COMMITTED if deploy.ended is Ending.COMMITTED else Outcome.DRILL_PASSED

@@ -1,0 +1,212 @@
+"""Gates: all that stand together are watched over one window and judged at its end, or at the first clear breach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from pytest_deploy.domain.event import Judged, Looked
+from pytest_deploy.domain.measurement import Evidence, Reading, Subject
+from pytest_deploy.domain.plan import Gate
+from pytest_deploy.domain.verdict import Ruling, Verdict, VerdictKind
+from pytest_deploy.engine import canary
+from pytest_deploy.engine.deploy import Deploy
+from pytest_deploy.errors import DeployError, GateBreach, RemoteError
+
+__all__ = ["check", "verdict_of_walk", "walk", "watch"]
+
+_LOOKS = timedelta(seconds=1)
+"""The shortest time between two looks at a gate: scraping more often than each second is unusual."""
+
+
+def check(deploy: Deploy, gate: Gate, together: Sequence[Gate]) -> None:
+    """Let one gate of a step speak; the first of those that stand together watches for all of them.
+
+    Args:
+        together: all gates of the step, this one included.
+
+    Raises:
+        GateBreach: its verdict is not PASS.
+    """
+    if gate not in deploy.verdicts:
+        watch(deploy, together)
+    verdict = deploy.verdicts[gate]
+    if verdict is None:
+        other = next(v for v in deploy.verdicts.values() if v is not None and v.kind is VerdictKind.FAIL)
+        deploy.found(f"no breach by then; the watch was ended by: {other.sentence}")
+        return
+    deploy.found(verdict.sentence)
+    if verdict.kind is not VerdictKind.PASS:
+        raise _breach(verdict)
+    if all(v is not None and v.kind is VerdictKind.PASS for g, v in deploy.verdicts.items() if g in together):
+        _passed(deploy)
+
+
+def watch(deploy: Deploy, gates: Sequence[Gate]) -> tuple[Verdict, ...]:
+    """Watch the gates over their longest window and keep each one's verdict in ``deploy.verdicts``.
+
+    The window begins one scrape after the weight was observed, by the metrics server's clock, so that no
+    sample from before belongs to it. A FAIL ends it at once; the gates that had not decided get None.
+
+    Raises:
+        DeployError: there is no gate, or the rollout was moved by somebody else meanwhile.
+        GateBreach: the canary's pods died.
+    """
+    if not gates:
+        raise DeployError("a step without a gate can't be judged", hint="let a Then with a limit follow the When")
+    ports, clock = deploy.ports, deploy.ports.clock
+    window = max(gate.window for gate in gates) / deploy.limits.window_divisor
+    subject = _subject(deploy)
+    clock.sleep(ports.metrics.scrape_interval)
+    end = clock.monotonic() + window.total_seconds()
+    watches = [_Watch(gate=gate) for gate in gates]
+    started: datetime | None = None
+    over = failed = False
+    while not over and not failed:
+        started = started or _server_time(deploy)
+        left = timedelta(seconds=end - clock.monotonic())
+        if left > timedelta():
+            clock.sleep(min(left, max(ports.metrics.scrape_interval, _LOOKS)))
+        over = clock.monotonic() >= end
+        for each in watches:
+            each.look(deploy, subject, started, window, over=over)
+        canary.watched(deploy)
+        left = timedelta(seconds=max(0.0, end - clock.monotonic()))
+        deploy.emit(Looked(at=clock.now(), lines=tuple(each.words for each in watches), left=left))
+        failed = any(each.ruling is not None and each.ruling.kind is VerdictKind.FAIL for each in watches)
+    begin = started or clock.now()
+    verdicts = []
+    for each in watches:
+        verdict = each.verdict(deploy, subject, begin, window)
+        deploy.verdicts[each.gate] = verdict
+        if verdict is not None:
+            verdicts.append(verdict)
+            deploy.emit(Judged(at=clock.now(), verdict=verdict))
+    return tuple(verdicts)
+
+
+def walk(deploy: Deploy, weights: Sequence[int]) -> None:
+    """Promote through the weights, each judged; the first breach ends it and is kept for ``verdict_of_walk``.
+
+    Raises:
+        DeployError: a weight was not reached.
+    """
+    deploy.walked = []
+    for weight in weights:
+        canary.raise_to(deploy, weight)
+        stage = canary.stage_of(deploy, weight)
+        watch(deploy, stage.gates)
+        try:
+            for gate in sorted(stage.gates, key=lambda each: deploy.verdicts[each] is None):
+                check(deploy, gate, stage.gates)
+        except GateBreach as breach:
+            deploy.walked.append(breach)
+            deploy.found(f"stopped at {weight} %")
+            return
+    deploy.found(f"promoted through {', '.join(f'{weight} %' for weight in weights)}")
+
+
+def verdict_of_walk(deploy: Deploy) -> None:
+    """Give the verdict of the walk.
+
+    Raises:
+        GateBreach: of the gate that stopped it.
+    """
+    if deploy.walked:
+        raise deploy.walked[0]
+    deploy.found(f"{len(deploy.verdicts)} gates passed at {len(deploy.passed_weights)} weights")
+
+
+@dataclass(kw_only=True)
+class _Watch:
+    """One gate over its window: what was read, and the ruling once there is one."""
+
+    gate: Gate
+    readings: list[Reading] = field(default_factory=list)
+    unreadable: str = ""
+    ruling: Ruling | None = None
+
+    def look(
+        self, deploy: Deploy, subject: Subject, started: datetime | None, window: timedelta, *, over: bool
+    ) -> None:
+        metrics = deploy.ports.metrics
+        if started is None:
+            self.unreadable = "the metrics server does not answer, so the window can't begin"
+        else:
+            try:
+                self.readings.append(metrics.read(self.gate.objective, subject, started))
+                self.unreadable = ""
+            except RemoteError as error:
+                self.unreadable = str(error)
+        evidence = Evidence(
+            window=window,
+            started=started or deploy.ports.clock.now(),
+            readings=tuple(self.readings),
+            scrape_interval=metrics.scrape_interval,
+            over=over,
+            unreadable=self.unreadable,
+        )
+        self.ruling = deploy.judge(evidence, self.gate.objective)
+
+    def verdict(self, deploy: Deploy, subject: Subject, started: datetime, window: timedelta) -> Verdict | None:
+        if self.ruling is None:
+            return None
+        reading = self.readings[-1] if self.readings else None
+        return Verdict(
+            ruling=self.ruling,
+            objective=self.gate.objective,
+            subject=subject,
+            weight=None if deploy.committed else deploy.reached,
+            actual_percent=deploy.actual_percent,
+            window=window,
+            started=started,
+            decided=reading.at if reading is not None and not self.unreadable else started + window,
+            reading=reading,
+            judge=deploy.judge.name,
+        )
+
+    @property
+    def words(self) -> str:
+        objective = self.gate.objective
+        limit = f"limit {objective.show(objective.limit)}"
+        if self.unreadable:
+            return f"{objective.name}: no answer ({self.unreadable}), {limit}"
+        reading = self.readings[-1] if self.readings else None
+        if reading is None or reading.total is None:
+            return f"{objective.name}: no data yet, {limit}"
+        value = "no value yet" if reading.value is None else objective.show(reading.value)
+        return f"{objective.name} {value} ({limit}), {reading.total:.0f} requests"
+
+
+def _subject(deploy: Deploy) -> Subject:
+    service = deploy.release.service
+    if not deploy.ports.metrics.tells_versions_apart:
+        return Subject(service=service)
+    return Subject(service=service, template_hash=deploy.new_hash)
+
+
+def _server_time(deploy: Deploy) -> datetime | None:
+    """Return the metrics server's now; None when it does not answer: the window is then empty until it does."""
+    try:
+        return deploy.ports.metrics.now()
+    except RemoteError:
+        return None
+
+
+def _passed(deploy: Deploy) -> None:
+    if deploy.reached is not None:
+        deploy.passed_weights.add(deploy.reached)
+
+
+_CAUSES: dict[VerdictKind, Callable[[Verdict], str]] = {
+    VerdictKind.FAIL: lambda verdict: verdict.objective.name,
+    VerdictKind.NO_DATA: lambda verdict: "stale data" if verdict.reading and verdict.reading.total else "no data",
+    VerdictKind.INCONCLUSIVE: lambda _: "inconclusive",
+    VerdictKind.ERROR: lambda _: "metrics unreadable",
+}
+
+
+def _breach(verdict: Verdict) -> GateBreach:
+    at = None if verdict.weight is None else f"{verdict.weight}%"
+    return GateBreach(verdict.explanation, cause=_CAUSES[verdict.kind](verdict), at=at)

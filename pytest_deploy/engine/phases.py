@@ -1,0 +1,126 @@
+"""The phases whose tools may be off: build, signature, scan, tests, chart, smoke, approval, incidents, afterwards."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pytest_deploy.domain.action import External
+from pytest_deploy.domain.plan import Gate
+from pytest_deploy.engine import canary, gates
+from pytest_deploy.engine.deploy import Deploy
+from pytest_deploy.errors import DeployError, blamed_on
+from pytest_deploy.ports import CAPABILITIES
+
+__all__ = ["build", "check", "history_shows_it", "holds_afterwards", "is_pinned", "tell"]
+
+
+def build(deploy: Deploy) -> None:
+    """Build, push and take the digest that the registry holds; off where the image is given by digest.
+
+    Raises:
+        DeployError: it was not built, or there is no answer.
+    """
+    builder = deploy.ports.builder
+    if builder is None:
+        deploy.switched_off("build", "the image is built and pushed")
+        return
+    image = deploy.release.image
+
+    def act() -> str:
+        deploy.digest = builder.build(image)
+        return str(deploy.digest)
+
+    action = External(system="registry", summary=f"build and push {image.repository}")
+    with blamed_on("build"):
+        deploy.found(deploy.tx.do(action, undo=None, act=act))
+
+
+def is_pinned(deploy: Deploy) -> None:
+    """Check that there is one digest that is deployed everywhere.
+
+    Raises:
+        Refused: nobody knows it.
+    """
+    pinned = deploy.image.pinned
+    deploy.fact("digest", deploy.required_digest)
+    deploy.fact("new_image", pinned)
+    deploy.found(pinned)
+
+
+def check(deploy: Deploy, section: str, subject: str) -> None:
+    """Ask a capability that only looks; off where deploy.yaml has no such section.
+
+    Raises:
+        GateBreach: it says no.
+        DeployError: it has no answer, which is never taken for a yes.
+    """
+    capability = deploy.ports.capabilities.get(section)
+    if capability is None:
+        deploy.switched_off(section, CAPABILITIES[section])
+        return
+    with blamed_on(section):
+        found = capability(subject)
+    if section == "approval":
+        deploy.fact("approver", found)
+    deploy.found(found)
+
+
+def tell(deploy: Deploy, section: str, system: str, subject: str) -> None:
+    """Write to a system outside (chat, tickets): one that is down never changes the outcome, and is said."""
+    capability = deploy.ports.capabilities.get(section)
+    if capability is None:
+        deploy.switched_off(section, CAPABILITIES[section])
+        return
+    action = External(system=system, summary=subject)
+    try:
+        deploy.found(deploy.tx.do(action, undo=None, act=lambda: capability(subject)))
+    except DeployError as error:
+        deploy.warn(f"{system}: {subject}: NOT done, {error}")
+        deploy.found(f"NOT done (the deploy goes on): {error}")
+
+
+def history_shows_it(deploy: Deploy) -> None:
+    """Check that the new revision is on top of the history, and the only version that runs.
+
+    Raises:
+        DeployError: it is not.
+    """
+    state = canary.look(deploy)
+    stable = state.stable
+    if not deploy.committed or stable is None or stable.image != deploy.image.pinned or not state.promoted:
+        raise DeployError(f"the new version is not the stable one: {state.words}")
+    release = deploy.release_target()
+    if release is None:
+        deploy.found(f"stable: {stable.image}")
+        return
+    last = deploy.ports.helm.history(release)[-1]
+    if last.number != deploy.base_revision + 1 or last.status != "deployed":
+        raise DeployError(
+            f"revision {deploy.base_revision + 1} should be on top of the history of {release}, "
+            f"but it is {last.number}, {last.status} ({last.description})"
+        )
+    deploy.found(f"Helm revision {last.number} is on top, {stable.ready} of {state.replicas} pods ready")
+
+
+def holds_afterwards(deploy: Deploy, window: timedelta, place: str) -> None:
+    """Judge the whole SLO of deploy.yaml over a window after the commitment; a breach rolls back too.
+
+    Raises:
+        GateBreach: it does not hold, or can't be proved to.
+    """
+    if not deploy.committed:
+        raise DeployError("the new version is not committed yet: there is no afterwards to judge")
+    together = tuple(
+        Gate(objective=objective, window=window, place=f"{place} {objective.name}")
+        for objective in deploy.slo.objectives
+    )
+    _all_hold(deploy, together)
+
+
+def _all_hold(deploy: Deploy, together: tuple[Gate, ...]) -> None:
+    gates.watch(deploy, together)
+    sentences = []
+    for gate in sorted(together, key=lambda each: deploy.verdicts[each] is None):
+        gates.check(deploy, gate, together)
+        sentences.append(deploy.step_detail)
+    deploy.found("; ".join(sentences))

@@ -1,0 +1,51 @@
+"""The plan: every command and patch that a deploy would send, in order, made by the code that sends them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from pytest_deploy.domain.action import HelmRollback, abort, promote
+from pytest_deploy.domain.quantity import format_duration
+from pytest_deploy.domain.release import Digest
+from pytest_deploy.engine import preflight
+from pytest_deploy.engine.deploy import Deploy
+
+__all__ = ["lines"]
+
+
+def lines(deploy: Deploy) -> Iterator[str]:
+    """Yield the plan, one command a line; what is only known later stands in angle brackets.
+
+    Nothing is contacted except for Helm's version, which decides its flags.
+    """
+    describe = deploy.ports.describe
+    target = deploy.rollout_target()
+    version = "<version>"
+    release = deploy.release_target()
+    if release is None:
+        yield f"# {target}: JSON Patch of the image of {deploy.environment.container} to {_image(deploy)}"
+    else:
+        action = preflight.upgrade(
+            deploy, deploy.environment, digest=deploy.digest or Digest("<digest>"), base_revision=0
+        )
+        yield describe(action)
+    for index, stage in enumerate(deploy.stages):
+        if index:
+            yield describe(promote(target, step_index=2 * index - 1, template_hash=version, weight=stage.weight))
+        window = format_duration(stage.window / deploy.limits.window_divisor)
+        judged = " and ".join(f"{g.objective.name} <= {g.objective.show(g.objective.limit)}" for g in stage.gates)
+        yield f"# at {stage.weight} %: watch {window}, {judged or 'the SLO of deploy.yaml'}"
+    yield "# commitment, when all gates have passed:"
+    yield describe(promote(target, step_index=2 * len(deploy.stages) - 1, template_hash=version, weight=None))
+    yield "# on any failure or signal, at any point:"
+    yield describe(abort(target, template_hash=version))
+    if release is not None:
+        undo = HelmRollback(target=release, revision=0, timeout=deploy.limits.rollback)
+        yield shlex.join(undo.argv(deploy.ports.helm_binary, deploy.ports.helm.version())).replace(
+            f" {release.name} 0 ", f" {release.name} <known-good revision> "
+        )
+
+
+def _image(deploy: Deploy) -> str:
+    return f"{deploy.release.image.repository}@{deploy.digest or '<digest>'}"

@@ -1,0 +1,284 @@
+"""The way back: one idempotent function that reads the truth from the cluster, undoes, and proves it.
+
+The finalizer, the signal path and (with the crash-safety work) ``recover`` call it. Traffic goes back first,
+then the release, then everything is verified by observation: pod-template digests, weights, ReplicaSets and
+Helm's own history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from pytest_deploy.domain.action import (
+    HelmRollback,
+    HelmUninstall,
+    Target,
+    Undo,
+    UndoKind,
+    abort,
+    promote_full,
+    set_image,
+)
+from pytest_deploy.domain.event import RollbackEnded, RollbackStarted
+from pytest_deploy.domain.journal import Milestone
+from pytest_deploy.domain.rollout import KnownGood, RolloutState
+from pytest_deploy.engine.deploy import Deploy
+from pytest_deploy.engine.waiting import until
+from pytest_deploy.errors import DeployError, Rejected, RollbackError
+
+__all__ = ["undo_all", "verify"]
+
+_TRIES = 3
+"""How often a refused guarded patch is built anew from a fresh look: the controller writes the same object."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Way:
+    """One undo under way."""
+
+    deploy: Deploy
+    rollout: Target
+    undo: Undo
+    good: KnownGood
+
+    def state(self) -> RolloutState:
+        state = self.deploy.ports.traffic.state(self.rollout)
+        if state is None:
+            raise DeployError(f"the Rollout {self.rollout} is gone")
+        return state
+
+    def wait(self, what: str, done: Callable[[RolloutState], bool]) -> RolloutState:
+        return until(
+            self.state,
+            done=done,
+            words=lambda seen: seen.words,
+            what=what,
+            timeout=self.undo.timeout,
+            clock=self.deploy.ports.clock,
+            emit=self.deploy.emit,
+        )
+
+
+def undo_all(deploy: Deploy) -> bool:
+    """Take back all that the journal holds open, the latest first, and verify it.
+
+    Returns:
+        Whether there was anything to take back.
+
+    Raises:
+        RollbackError: it failed or could not be verified; everything else that is open was tried all the same.
+    """
+    undos = deploy.tx.undos
+    if not undos:
+        return False
+    cause = deploy.failure.cause if deploy.failure else "the deploy ended before its commitment"
+    deploy.tx.milestone(Milestone.ROLLING_BACK, observed=cause)
+    errors = [error for undo in undos if (error := _undo(deploy, undo, cause)) is not None]
+    if errors:
+        deploy.tx.milestone(Milestone.NEEDS_HUMAN, observed=str(errors[0]))
+        raise errors[0]
+    deploy.tx.milestone(Milestone.ROLLED_BACK)
+    return True
+
+
+def verify(state: RolloutState, good: KnownGood) -> tuple[str, ...]:
+    """Return what proves that only the known-good version serves; () when anything is missing for that."""
+    stable = state.stable
+    others = [v for v in state.versions if v.template_hash != state.stable_hash]
+    if (
+        not state.observed
+        or not state.promoted
+        or state.aborted
+        or state.image != good.image
+        or stable is None
+        or stable.image != good.image
+        or stable.ready < state.replicas
+        or any(v.wanted or v.ready for v in others)
+        or state.weight_percent not in {0.0, 100.0}
+    ):
+        return ()
+    return (
+        f"wanted and stable pod template: {good.image} (version {state.stable_hash})",
+        f"pods of it ready: {stable.ready} of {state.replicas}; pods of any other version: 0",
+        "traffic: all of it to this version",
+    )
+
+
+def _undo(deploy: Deploy, undo: Undo, cause: str) -> RollbackError | None:
+    clock = deploy.ports.clock
+    began = clock.monotonic()
+    where = undo.rollout or undo.release
+    back_to = "nothing (it was not there before)" if undo.known_good is None else undo.known_good.image
+    words = f"{where} back to {back_to}"
+    deploy.emit(RollbackStarted(at=clock.now(), cause=cause, target=words))
+    traffic_back: list[float] = []
+    try:
+        if undo.kind is UndoKind.UNINSTALL:
+            verified = _uninstall(deploy, undo)
+        else:
+            verified = _restore(deploy, undo, lambda: traffic_back.append(clock.monotonic() - began))
+    except DeployError as error:
+        failed = _failed(deploy, undo, error)
+        deploy.emit(
+            RollbackEnded(
+                at=clock.now(),
+                target=words,
+                verified=(),
+                traffic_back=timedelta(seconds=traffic_back[0]) if traffic_back else None,
+                took=timedelta(seconds=clock.monotonic() - began),
+                error=str(error),
+                left_behind=failed.left_behind,
+                commands=failed.commands,
+            )
+        )
+        return failed
+    deploy.emit(
+        RollbackEnded(
+            at=clock.now(),
+            target=words,
+            verified=verified,
+            traffic_back=timedelta(seconds=traffic_back[0]) if traffic_back else None,
+            took=timedelta(seconds=clock.monotonic() - began),
+        )
+    )
+    return None
+
+
+def _restore(deploy: Deploy, undo: Undo, on_traffic_back: Callable[[], None]) -> tuple[str, ...]:
+    good, rollout = undo.known_good, undo.rollout
+    if good is None or rollout is None:
+        raise DeployError(f"the journal does not say where to go back to: {undo}")
+    way = _Way(deploy=deploy, rollout=rollout, undo=undo, good=good)
+    _traffic_back(way)
+    _release_back(way)
+    _skip_steps(way)
+    way.wait("all traffic on the known-good version", lambda seen: _serves_good(seen, good))
+    on_traffic_back()
+    state = way.wait("the rollback to be verified", lambda seen: bool(verify(seen, good)))
+    return (*verify(state, good), *_verify_release(deploy, undo, good))
+
+
+def _traffic_back(way: _Way) -> None:
+    """Abort a canary that is under way: the stable version has all traffic within a second."""
+    for attempt in range(_TRIES):
+        state = way.wait("the controller to see the spec", lambda seen: seen.observed)
+        under_way = state.stable_hash == way.good.template_hash and not state.promoted and not state.aborted
+        if not under_way:
+            return
+        try:
+            way.deploy.tx.do(abort(way.rollout, template_hash=state.current_hash), undo=None)
+        except Rejected:
+            if attempt == _TRIES - 1:
+                raise
+            continue
+        way.wait("the abort to be obeyed", lambda seen: seen.aborted or seen.promoted)
+        return
+
+
+def _release_back(way: _Way) -> None:
+    """Bring release and pod template back to the known-good revision; nothing is done where they are there."""
+    deploy, release = way.deploy, way.undo.release
+    state = way.state()
+    if release is None:
+        if state.image != way.good.image:
+            index = deploy.ports.traffic.container_index(way.rollout, way.undo.container)
+            patch = set_image(
+                way.rollout, index=index, container=way.undo.container, old=state.image, new=way.good.image
+            )
+            deploy.tx.do(patch, undo=None)
+        return
+    revision = way.good.revision
+    if revision is None:
+        raise DeployError(f"no known-good revision of {release} was captured")
+    last = deploy.ports.helm.history(release)[-1]
+    if last.number == revision and state.image == way.good.image:
+        return
+    if last.status == "deployed" and _rolled_back_to(last.description, revision) and state.image == way.good.image:
+        return
+    deploy.tx.do(HelmRollback(target=release, revision=revision, timeout=way.undo.timeout), undo=None)
+
+
+def _skip_steps(way: _Way) -> None:
+    """After a full promotion the controller would walk the old version through all canary steps again."""
+    for attempt in range(_TRIES):
+        state = way.wait(
+            "the controller to see the old template",
+            lambda seen: seen.observed and seen.image == way.good.image,
+        )
+        if state.promoted:
+            return
+        try:
+            way.deploy.tx.do(promote_full(way.rollout, observed_generation=state.observed_generation), undo=None)
+        except Rejected:
+            if attempt == _TRIES - 1:
+                raise
+            continue
+        return
+
+
+def _serves_good(state: RolloutState, good: KnownGood) -> bool:
+    served = [v for v in state.versions if v.ready]
+    return state.observed and bool(served) and all(v.image == good.image for v in served)
+
+
+def _verify_release(deploy: Deploy, undo: Undo, good: KnownGood) -> tuple[str, ...]:
+    if undo.release is None:
+        return ()
+    last = deploy.ports.helm.history(undo.release)[-1]
+    if last.status != "deployed":
+        raise DeployError(f"Helm's last revision of {undo.release} is {last.number}, {last.status}: {last.description}")
+    if last.number != good.revision and not _rolled_back_to(last.description, good.revision):
+        raise DeployError(
+            f"Helm's last revision of {undo.release} is {last.number} ({last.description}), "
+            f"not a rollback to {good.revision}"
+        )
+    return (f"Helm: revision {last.number} is deployed ({last.description})",)
+
+
+def _rolled_back_to(description: str, revision: int | None) -> bool:
+    """A rollback copies labels of the failed deploy, so that only its description tells where it went."""
+    return description.strip().lower() == f"rollback to {revision}"
+
+
+def _uninstall(deploy: Deploy, undo: Undo) -> tuple[str, ...]:
+    release = undo.release
+    if release is None:
+        raise DeployError(f"the journal names no release to remove: {undo}")
+    if deploy.ports.helm.history(release):
+        deploy.tx.do(HelmUninstall(target=release, timeout=undo.timeout), undo=None)
+    if deploy.ports.helm.history(release):
+        raise DeployError(f"{release} is still there after helm uninstall")
+    return (f"Helm: {release} is not installed, as before",)
+
+
+def _failed(deploy: Deploy, undo: Undo, error: DeployError) -> RollbackError:
+    left: list[str] = []
+    commands: list[str] = []
+    rollout, release, good = undo.rollout, undo.release, undo.known_good
+    if rollout is not None:
+        try:
+            state = deploy.ports.traffic.state(rollout)
+            left.append(
+                f"Rollout {rollout}: {state.words if state else 'gone'}; wanted image {state.image if state else '-'}"
+            )
+        except DeployError as unread:
+            left.append(f"Rollout {rollout}: could not be read ({unread})")
+        where = f"--context {rollout.context} -n {rollout.namespace}"
+        commands.append(f"kubectl {where} get rollouts.argoproj.io,replicasets,pods")
+        commands.append(
+            f"kubectl {where} patch rollouts.argoproj.io {rollout.name} --subresource status --type merge "
+            '-p \'{"status":{"abort":true}}\''
+        )
+    if release is not None:
+        try:
+            history = deploy.ports.helm.history(release)
+            left += [f"Helm {release}: revision {r.number} {r.status} ({r.description})" for r in history[-3:]]
+        except DeployError as unread:
+            left.append(f"Helm {release}: could not be read ({unread})")
+        if good is not None and good.revision is not None:
+            commands.append(
+                f"helm --kube-context {release.context} -n {release.namespace} rollback {release.name} {good.revision}"
+            )
+    return RollbackError(f"the rollback failed: {error}", left_behind=left, commands=commands)

@@ -1,0 +1,123 @@
+"""Staging: the same image by the same chart, installed and watched before production is touched."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pytest_deploy.domain.action import Target, Undo, UndoKind, promote_full
+from pytest_deploy.domain.release import Environment
+from pytest_deploy.domain.rollout import KnownGood, Pod, RolloutState
+from pytest_deploy.engine import preflight
+from pytest_deploy.engine.deploy import Deploy
+from pytest_deploy.engine.waiting import until
+from pytest_deploy.errors import GateBreach, Refused
+
+__all__ = ["install", "pods_run"]
+
+
+def install(deploy: Deploy, name: str) -> None:
+    """Install or upgrade the release in this environment, with atomic semantics.
+
+    Raises:
+        Refused: no such environment, or its release is pending or failed.
+        ToolFailed: Helm said no.
+    """
+    env = environment(deploy, name)
+    release = deploy.release_target(env)
+    if release is None:
+        raise Refused(f"no Helm release in {name}", hint=f"set environments.{name}.release")
+    history = deploy.ports.helm.history(release)
+    if history and history[-1].status != "deployed":
+        last = history[-1]
+        raise Refused(
+            f"release {release}: revision {last.number} is {last.status} ({last.description})",
+            hint=f"mend it first: helm --kube-context {release.context} -n {release.namespace} history {release.name}",
+        )
+    rollout = deploy.rollout_target(env)
+    before = deploy.ports.traffic.state(rollout)
+    base = history[-1].number if history else 0
+    action = preflight.upgrade(deploy, env, digest=deploy.required_digest, base_revision=base)
+    deploy.tx.do(action, undo=_undo(deploy, env, release, rollout, base, before))
+    deploy.found(f"revision {base + 1} of {release}, {deploy.image.pinned}")
+
+
+def pods_run(deploy: Deploy, name: str, within: timedelta) -> None:
+    """Wait until every pod of the release in this environment runs the pinned image and is ready.
+
+    Raises:
+        GateBreach: a pod can't start, or they were not ready in time.
+    """
+    env = environment(deploy, name)
+    target = deploy.rollout_target(env)
+
+    def look() -> tuple[RolloutState | None, tuple[Pod, ...]]:
+        state = deploy.ports.traffic.state(target)
+        if state is not None and state.observed and not state.promoted and state.at_our_pause:
+            deploy.tx.do(promote_full(target, observed_generation=state.observed_generation), undo=None)
+        pods = deploy.ports.cluster.pods(target, deploy.release.service)
+        for pod in pods:
+            if pod.trouble and pod.image == deploy.image.pinned:
+                raise GateBreach(f"{name}: pod {pod.name} can't run: {pod.trouble}", cause="pods crash", at=name)
+        return state, pods
+
+    def done(seen: tuple[RolloutState | None, tuple[Pod, ...]]) -> bool:
+        state, pods = seen
+        return (
+            state is not None
+            and state.observed
+            and state.promoted
+            and len(pods) >= state.replicas > 0
+            and all(pod.ready and pod.image == deploy.image.pinned for pod in pods)
+        )
+
+    def words(seen: tuple[RolloutState | None, tuple[Pod, ...]]) -> str:
+        state, pods = seen
+        good = sum(pod.ready and pod.image == deploy.image.pinned for pod in pods)
+        return f"{good} of {len(pods)} pods ready with {deploy.image.pinned}; {state.words if state else 'no Rollout'}"
+
+    _, pods = until(
+        look,
+        done=done,
+        words=words,
+        what=f"every pod in {name} to run the pinned digest",
+        timeout=within,
+        clock=deploy.ports.clock,
+        emit=deploy.emit,
+        cause="pods never ready",
+    )
+    proof = (
+        "imageIDs agree"
+        if all(deploy.required_digest in pod.image_id for pod in pods)
+        else "by pod spec; imageIDs prove nothing here"
+    )
+    deploy.found(f"{len(pods)} pods ready with {deploy.image.pinned} ({proof})")
+
+
+def environment(deploy: Deploy, name: str) -> Environment:
+    """Return the environment of this name.
+
+    Raises:
+        Refused: deploy.yaml has none.
+    """
+    try:
+        return deploy.release.environments[name]
+    except KeyError:
+        known = ", ".join(deploy.release.environments)
+        raise Refused(f"deploy.yaml has no environment {name!r}, only: {known}") from None
+
+
+def _undo(
+    deploy: Deploy, env: Environment, release: Target, rollout: Target, base: int, before: RolloutState | None
+) -> Undo:
+    first = base == 0 or before is None or before.stable is None
+    good = None
+    if not first and before is not None and before.stable is not None:
+        good = KnownGood(revision=base, image=before.stable.image, template_hash=before.stable_hash)
+    return Undo(
+        kind=UndoKind.UNINSTALL if first else UndoKind.RESTORE_CANARY,
+        release=release,
+        rollout=None if first else rollout,
+        container=env.container,
+        known_good=good,
+        timeout=deploy.limits.rollback,
+    )

@@ -1,0 +1,240 @@
+"""What the engine needs of the world; adapters and the rehearsal implement it, the same tests hold both.
+
+A port that is None in ``Ports`` is a capability that is off: deploy.yaml has no section for it.
+The cluster, Helm, traffic and metrics can't be off.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from pytest_deploy.domain.action import (
+    Action,
+    HelmRollback,
+    HelmUninstall,
+    HelmUpgrade,
+    Json,
+    RolloutPatch,
+    Target,
+)
+from pytest_deploy.domain.fault import Fault
+from pytest_deploy.domain.journal import Entry
+from pytest_deploy.domain.measurement import Objective, Reading, Subject
+from pytest_deploy.domain.release import Digest, Environment, ImageRef
+from pytest_deploy.domain.rollout import (
+    ClusterIdentity,
+    HelmRevision,
+    HelmVersion,
+    Permission,
+    Pod,
+    RolloutState,
+)
+
+__all__ = [
+    "Builder",
+    "Capability",
+    "Clock",
+    "Cluster",
+    "Faults",
+    "Helm",
+    "Journal",
+    "Metrics",
+    "Ports",
+    "Traffic",
+]
+
+
+class Clock(Protocol):
+    """Time, so that a 35-minute canary can be tested in milliseconds."""
+
+    def now(self) -> datetime:
+        """Return the time in UTC, aware."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        ...
+
+    def sleep(self, duration: timedelta) -> None:
+        """Wait; a signal that asks to stop ends the wait with DeployCancelled."""
+        ...
+
+
+class Journal(Protocol):
+    """Durable record of intents: when ``append`` returns, the entry survives the process."""
+
+    def append(self, entry: Entry) -> None:
+        """Store one entry; raises DeployError when it can't, and then nothing may be mutated."""
+        ...
+
+    def entries(self) -> Sequence[Entry]:
+        """Return all entries of this deploy, in order."""
+        ...
+
+
+class Cluster(Protocol):
+    """Reads of a Kubernetes cluster."""
+
+    def identity(self, environment: Environment) -> ClusterIdentity:
+        """Return which cluster answers; raises Unreachable, or Refused when its context does not exist."""
+        ...
+
+    def denied(self, environment: Environment, permissions: Sequence[Permission]) -> tuple[Permission, ...]:
+        """Return those of the permissions that this account does not have."""
+        ...
+
+    def pods(self, target: Target, service: str) -> tuple[Pod, ...]:
+        """Return the pods of the rollout ``target``, their trouble told in Kubernetes' own words."""
+        ...
+
+
+class Helm(Protocol):
+    """Helm, either major."""
+
+    def version(self) -> HelmVersion:
+        """Return Helm's version; raises ToolMissing."""
+        ...
+
+    def history(self, release: Target) -> tuple[HelmRevision, ...]:
+        """Return the revisions, oldest first; () where the release is not installed."""
+        ...
+
+    def render(self, upgrade: HelmUpgrade) -> tuple[Mapping[str, Json], ...]:
+        """Return the manifests that the upgrade would apply; raises ToolFailed with Helm's words."""
+        ...
+
+    def manifest(self, release: Target) -> tuple[Mapping[str, Json], ...]:
+        """Return the manifests of the revision that is deployed; () where there is none."""
+        ...
+
+    def execute(self, action: HelmUpgrade | HelmRollback | HelmUninstall) -> str:
+        """Do it and return Helm's words; raises ToolFailed, ToolTimedOut or ToolMissing.
+
+        Raises Refused, before it does anything, when the release's last revision is not the action's base.
+        """
+        ...
+
+
+class Traffic(Protocol):
+    """What moves traffic between versions, by weight: the rollout and its controller."""
+
+    def state(self, rollout: Target) -> RolloutState | None:
+        """Return one look at the rollout; None where there is none."""
+        ...
+
+    def execute(self, patch: RolloutPatch) -> None:
+        """Send the patch; raises Rejected when one of its tests no longer holds: nothing was written then."""
+        ...
+
+    def container_index(self, rollout: Target, container: str) -> int:
+        """Return the container's position in the pod template; raises Refused when there is none."""
+        ...
+
+
+class Metrics(Protocol):
+    """Where the numbers come from."""
+
+    def now(self) -> datetime:
+        """Return the server's own time: windows are cut by it, never by ours."""
+        ...
+
+    def read(self, objective: Objective, subject: Subject, since: datetime) -> Reading:
+        """Return the counts from ``since`` until the server's now, at one timestamp.
+
+        Raises:
+            Unreachable, Faulted, Throttled: there is no answer, or none that makes sense.
+            MeasurementError: the query is wrong, it can never yield evidence.
+        """
+        ...
+
+    @property
+    def scrape_interval(self) -> timedelta:
+        """How often the server takes samples."""
+        ...
+
+    @property
+    def tells_versions_apart(self) -> bool:
+        """Whether a version has series of its own; else only the whole service can be read."""
+        ...
+
+
+class Builder(Protocol):
+    """Makes the image; where deploy.yaml has no ``build`` section the image is given by digest instead."""
+
+    def build(self, image: ImageRef) -> Digest:
+        """Build and push, and return the digest that the registry holds; raises DeployError."""
+        ...
+
+
+class Capability(Protocol):
+    """A phase's tool that may be off: signer, scanner, tests, approval, incidents, tickets, chat."""
+
+    def __call__(self, subject: str) -> str:
+        """Do or check it for the subject and return what was found, in a line.
+
+        Raises:
+            GateBreach: the answer is no (red tests, a dirty scan, a denied approval, an open incident).
+            DeployError: there is no answer; never taken for a yes.
+        """
+        ...
+
+
+class Faults(Protocol):
+    """Makes things go wrong; the rehearsal and the sandbox have it, the real world lacks it."""
+
+    def inject(self, fault: Fault) -> None:
+        """Let the fault begin as its text says; raises Refused when this world can't play it."""
+        ...
+
+    def began(self, fault: Fault) -> datetime | None:
+        """Return when the fault first showed in what can be measured; None before."""
+        ...
+
+
+CAPABILITIES: Mapping[str, str] = {
+    "sign": "signature, provenance and SBOM are verified",
+    "scan": "known vulnerabilities are looked for",
+    "tests": "the repository's tests are run",
+    "chart_checks": "the chart is linted and validated",
+    "smoke": "the smoke test is run",
+    "approval": "an approver is asked",
+    "incidents": "open incidents are looked for",
+    "checklist": "the deployment checklist is read",
+    "tickets": "the deploy ticket is closed",
+    "chat": "the deploy note is posted",
+}
+"""Each section of deploy.yaml that may be absent, and what is then not done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """Everything a deploy may touch.
+
+    Args:
+        capabilities: by section name of deploy.yaml; one that is absent is off.
+        faults: None in the real world.
+        helm_binary: as commands show it.
+    """
+
+    clock: Clock
+    journal: Journal
+    cluster: Cluster
+    helm: Helm
+    traffic: Traffic
+    metrics: Metrics
+    builder: Builder | None = None
+    capabilities: Mapping[str, Capability] = field(default_factory=dict)
+    faults: Faults | None = None
+    helm_binary: str = "helm"
+
+    def describe(self, action: Action) -> str:
+        """Return the action as one line that a person could run."""
+        if isinstance(action, HelmUpgrade | HelmRollback | HelmUninstall):
+            return shlex.join(action.argv(self.helm_binary, self.helm.version()))
+        if isinstance(action, RolloutPatch):
+            return shlex.join(action.argv())
+        return f"# {action.system}: {action.summary}"

@@ -1,0 +1,110 @@
+"""Reads what a feature asks for from its steps, before any of them runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol, cast
+
+from pytest_deploy.domain.measurement import Kind, Objective
+from pytest_deploy.domain.plan import Gate, Stage
+from pytest_deploy.domain.slo import Slo
+from pytest_deploy.steps import canary, drill, release
+
+__all__ = ["StepAsked", "bound_for", "is_deploy", "is_drill", "place_of", "stages", "uses_faults"]
+
+
+class StepAsked(Protocol):
+    """One step of a collected feature, with its arguments parsed."""
+
+    @property
+    def title(self) -> str:
+        """The scenario's title, Examples filled in."""
+        ...
+
+    @property
+    def path(self) -> Path:
+        """The feature file."""
+        ...
+
+    @property
+    def line(self) -> int:
+        """Its line there."""
+        ...
+
+    @property
+    def function(self) -> Callable[..., object]:
+        """The step function that will run."""
+        ...
+
+    @property
+    def args(self) -> Mapping[str, object]:
+        """Its arguments, converted."""
+        ...
+
+
+def bound_for(steps: Iterable[StepAsked]) -> tuple[str, str] | None:
+    """Return service and environment that the feature names; None when it names none."""
+    for step in steps:
+        if step.function is release.bound_for:
+            return str(step.args["service"]), str(step.args["environment"])
+    return None
+
+
+def is_drill(steps: Iterable[StepAsked]) -> bool:
+    """Whether the feature expects an end of its own."""
+    return any(step.function in drill.ENDINGS for step in steps)
+
+
+def uses_faults(steps: Iterable[StepAsked]) -> tuple[StepAsked, ...]:
+    """Return the steps that exist in rehearsal and sandbox only."""
+    return tuple(step for step in steps if step.function in (*drill.FAULTS, *drill.ENDINGS))
+
+
+def is_deploy(steps: Iterable[StepAsked]) -> bool:
+    """Whether the feature uses a step of this vocabulary: any other feature is a test like every test."""
+    return any(step.function.__module__.startswith(__package__ + ".") for step in steps)
+
+
+def place_of(path: Path, line: int, root: Path) -> str:
+    """Return ``features/x.feature:12``: where a step stands, as every report names it."""
+    return f"{os.path.relpath(path, root)}:{line}"
+
+
+def stages(steps: Iterable[StepAsked], slo: Slo, root: Path) -> tuple[Stage, ...]:
+    """Return the canary's weights in order, each with the gates that stand after it in its scenario.
+
+    Args:
+        slo: the gates of the short form.
+        root: places are told relative to this folder.
+    """
+    found: list[Stage] = []
+    for step in steps:
+        place = place_of(step.path, step.line, root)
+        if step.function is canary.traffic:
+            weight = cast("int", step.args["weight"])
+            found.append(Stage(weight=weight, gates=(), scenario=step.title, place=place))
+        elif step.function is canary.promoted_through:
+            for weight in cast("tuple[int, ...]", step.args["weights"]):
+                gates = tuple(
+                    Gate(objective=objective, window=slo.window, place=f"{place} {weight}% {objective.name}")
+                    for objective in slo.objectives
+                )
+                found.append(Stage(weight=weight, gates=gates, scenario=step.title, place=place))
+        elif (gate := _gate(step, place)) is not None and found and found[-1].scenario == step.title:
+            last = found[-1]
+            found[-1] = Stage(weight=last.weight, gates=(*last.gates, gate), scenario=last.scenario, place=last.place)
+    return tuple(found)
+
+
+def _gate(step: StepAsked, place: str) -> Gate | None:
+    if step.function is canary.error_rate:
+        objective = Objective(kind=Kind.ERROR_RATE, limit=cast("float", step.args["limit"]))
+    elif step.function is canary.latency:
+        limit = cast("timedelta", step.args["limit"]).total_seconds()
+        objective = Objective(kind=Kind.LATENCY, limit=limit, quantile=cast("float", step.args["quantile"]))
+    else:
+        return None
+    return Gate(objective=objective, window=cast("timedelta", step.args["window"]), place=place)

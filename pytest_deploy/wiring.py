@@ -1,0 +1,246 @@
+"""The one file that knows both sides: configuration and options in, a deploy with its ports and reporters out."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_deploy.domain.fault import Fault, parse_fault
+from pytest_deploy.domain.judge import Contract
+from pytest_deploy.domain.outcome import Mode
+from pytest_deploy.domain.plan import Stage
+from pytest_deploy.domain.release import Digest, Environment, Release
+from pytest_deploy.engine.deploy import Deploy, Limits
+from pytest_deploy.errors import ConfigError
+from pytest_deploy.steps import outline
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_deploy.config import DeployConfig
+    from pytest_deploy.domain.event import Event, Reporter
+    from pytest_deploy.ports import Ports
+    from pytest_deploy.report import Reporting
+    from pytest_deploy.terminal import Terminal
+
+__all__ = ["Options", "Prepared", "open_deploy", "options", "prepare"]
+
+CONFIG_NAME = "deploy.yaml"
+SANDBOX_CONFIG_NAME = "deploy.sandbox.yaml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options of group "deploy", parsed.
+
+    Args:
+        config: of ``--deploy-config``; None: looked up from the feature's folder upwards.
+        speed: windows are this many times shorter; 1 outside of the sandbox.
+        root: places in reports are relative to it.
+    """
+
+    mode: Mode
+    config: Path | None
+    faults: tuple[str, ...]
+    overrides: tuple[str, ...]
+    reports: Path
+    yes: bool
+    speed: float
+    root: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A feature with its configuration, checked; nothing has been contacted."""
+
+    options: Options
+    feature: Path
+    config: DeployConfig
+    release: Release
+    environment: Environment
+    stages: tuple[Stage, ...]
+    faults: tuple[Fault, ...]
+    drill: bool
+
+
+def options(config: pytest.Config) -> Options:
+    """Return the options of this run.
+
+    Raises:
+        pytest.UsageError: options that exclude each other.
+    """
+    import pytest
+
+    option = config.getoption
+    if option("rehearse") and option("sandbox"):
+        raise pytest.UsageError("--rehearse and --sandbox exclude each other: one world at a time")
+    if option("rehearse_fault") and not option("rehearse"):
+        raise pytest.UsageError("--rehearse-fault belongs to --rehearse; on the sandbox a feature brings its own fault")
+    speed = option("sandbox_speed")
+    if speed < 1 or (speed != 1 and not option("sandbox")):
+        raise pytest.UsageError("--sandbox-speed N belongs to --sandbox, and N is 1 or more")
+    mode = Mode.REHEARSAL if option("rehearse") else Mode.SANDBOX if option("sandbox") else Mode.REAL
+    folder = config.invocation_params.dir
+    given = option("deploy_config")
+    return Options(
+        mode=mode,
+        config=folder / given if given else None,
+        faults=tuple(option("rehearse_fault")),
+        overrides=tuple(option("deploy_set")),
+        reports=folder / option("deploy_reports"),
+        yes=option("deploy_yes"),
+        speed=speed,
+        root=config.rootpath,
+    )
+
+
+def prepare(options: Options, feature: Path, steps: Sequence[outline.StepAsked], titles: set[str]) -> Prepared:
+    """Read deploy.yaml and the feature's plan.
+
+    Args:
+        steps: all steps of the feature.
+        titles: of the scenarios that are to run; a rehearsal may run a part.
+
+    Raises:
+        ConfigError: with every problem of feature, options and deploy.yaml.
+    """
+    from pytest_deploy.config import load
+
+    problems: list[str] = []
+    name = outline.place_of(feature, 1, options.root)
+    bound = outline.bound_for(steps)
+    if bound is None:
+        problems.append(
+            f"{name}: no step says what is deployed where; "
+            'begin with: Given the release "SERVICE" of deploy.yaml, bound for "ENVIRONMENT"'
+        )
+    problems += [
+        f"{outline.place_of(step.path, step.line, options.root)}: faults and drills exist in --rehearse and --sandbox only"
+        for step in outline.uses_faults(steps)
+        if options.mode is Mode.REAL
+    ]
+    faults: list[Fault] = []
+    for text in options.faults:
+        try:
+            faults.append(parse_fault(text))
+        except ValueError as error:
+            problems.append(f"--rehearse-fault {text!r}: {error}")
+    try:
+        config = load(_config_path(options, feature), overrides=options.overrides)
+    except ConfigError as error:
+        raise ConfigError([*problems, *error.problems]) from error
+    release = config.release()
+    if bound is not None:
+        service, environment = bound
+        if service != release.service:
+            problems.append(f"{name}: the feature deploys {service!r}, deploy.yaml describes {release.service!r}")
+        if environment not in release.environments:
+            known = ", ".join(release.environments)
+            problems.append(f"{name}: deploy.yaml has no environment {environment!r}, only: {known}")
+    if options.mode is Mode.REAL:
+        problems += [
+            f"{place}: section {section!r} is configured, but its adapter does not exist yet: "
+            "remove the section (its steps are then OFF, and said to be off)"
+            for section, place in config.sections_without_adapter
+        ]
+    stages = outline.stages([step for step in steps if step.title in titles], config.slo, options.root)
+    problems += _stage_problems(stages, drill=outline.is_drill(steps))
+    if problems or bound is None:
+        raise ConfigError(problems)
+    return Prepared(
+        options=options,
+        feature=feature,
+        config=config,
+        release=release,
+        environment=release.environments[bound[1]],
+        stages=stages,
+        faults=tuple(faults),
+        drill=outline.is_drill(steps),
+    )
+
+
+def open_deploy(prepared: Prepared, terminal: Terminal) -> tuple[Deploy, Reporting]:
+    """Make the deploy with its world and reporters, and tell that it begins.
+
+    Raises:
+        DeployError: the world can't be had (no kube context, no sandbox, a missing tool).
+    """
+    from pytest_deploy.report import Console, Redactor, Reporting
+
+    mode, release = prepared.options.mode, prepared.release
+    now = datetime.now(UTC)
+    deploy_id = f"{now:%Y%m%dT%H%M%SZ}-{release.service}-{secrets.token_hex(2)}"
+    folder = prepared.options.reports / deploy_id
+    color = terminal.is_terminal and "NO_COLOR" not in os.environ
+    console = None if terminal.quiet else Console(terminal.write, tty=terminal.is_terminal, color=color)
+    reporting = Reporting(prepared.options.reports, deploy_id, console, Redactor(()))
+    ports = _WORLDS[mode](prepared, folder, deploy_id)
+    deploy = Deploy(
+        id=deploy_id,
+        mode=mode,
+        release=_with_digest(release, deploy_id) if mode is not Mode.REAL else release,
+        environment=prepared.environment,
+        slo=prepared.config.slo,
+        stages=prepared.stages,
+        limits=_limits(prepared),
+        judge=Contract(min_requests=prepared.config.gate.min_requests),
+        ports=ports,
+        emit=reporting,
+        labels={"deploy-id": deploy_id.lower()},
+        drill=prepared.drill,
+    )
+    _announce(deploy, prepared, reporting)
+    return deploy, reporting
+
+
+def _config_path(options: Options, feature: Path) -> Path:
+    from pytest_deploy.config import find
+
+    if options.config is not None:
+        return options.config
+    if options.mode is Mode.SANDBOX:
+        from pytest_deploy.sandbox import PROFILE
+
+        try:
+            return find(feature.parent, SANDBOX_CONFIG_NAME)
+        except ConfigError:
+            return PROFILE
+    return find(feature.parent, CONFIG_NAME)
+
+
+def _stage_problems(stages: Sequence[Stage], *, drill: bool) -> list[str]:
+    problems = [
+        f"{stage.place}: {stage.weight} % has no gate: a step that nothing judges can't pass; "
+        "let Then for <window> the error rate stays at or below <limit> follow"
+        for stage in stages
+        if not stage.gates and not drill
+    ]
+    weights = [stage.weight for stage in stages]
+    if weights != sorted(set(weights)):
+        shown = ", ".join(f"{weight}%" for weight in weights)
+        problems.append(f"{stages[0].place}: the canary's weights must rise, each once: {shown}")
+    if weights and weights[-1] != 100 and not drill:
+        problems.append(f"{stages[-1].place}: the last weight is {weights[-1]}%: the commitment follows 100% only")
+    for stage in stages:
+        names = [gate.objective.name for gate in stage.gates]
+        problems += [
+            f"{gate.place}: a second gate for the {gate.objective.name} at {stage.weight} %"
+            for index, gate in enumerate(stage.gates)
+            if gate.objective.name in names[:index]
+        ]
+    return problems
+
+
+def _limits(prepared: Prepared) -> Limits:
+    timeouts = prepared.config.timeouts
+    return Limits(
+        helm=timedelta(minutes=timeouts.helm_minutes),
+        step=timedelta(minutes=timeouts.step_minutes),
+        rollback=timedelta(minutes=timeouts.rollback_minutes),
+        window_divisor=prepared.options.speed,
+    )

@@ -1,0 +1,183 @@
+"""The contract judge: exact, never vacuous, monotone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from pytest_deploy.domain.judge import Contract, binomial_tail
+from pytest_deploy.domain.measurement import Evidence, Kind, Objective, Reading
+from pytest_deploy.domain.verdict import Ruling, VerdictKind
+
+START = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
+WINDOW = timedelta(minutes=5)
+SCRAPE = timedelta(seconds=15)
+ERRORS = Objective(kind=Kind.ERROR_RATE, limit=0.005)
+P95 = Objective(kind=Kind.LATENCY, limit=0.3, quantile=0.95)
+ALMOST = 1e-9
+
+
+def reading(
+    total: float | None = 10_000,
+    bad: float | None = 0,
+    *,
+    value: float | None = None,
+    seen: timedelta = WINDOW,
+    age: timedelta | None = timedelta(seconds=5),
+    problem: str = "",
+) -> Reading:
+    if value is None and total and bad is not None:
+        value = bad / total
+    return Reading(
+        since=START,
+        at=START + seen,
+        newest=None if age is None else START + seen - age,
+        total=total,
+        bad=bad,
+        value=value,
+        queries=("q",),
+        problem=problem,
+    )
+
+
+def evidence(*readings: Reading, over: bool = True, unreadable: str = "") -> Evidence:
+    return Evidence(
+        window=WINDOW,
+        started=START,
+        readings=readings,
+        scrape_interval=SCRAPE,
+        over=over,
+        unreadable=unreadable,
+    )
+
+
+def rule(given: Evidence, objective: Objective = ERRORS) -> Ruling | None:
+    return Contract()(given, objective)
+
+
+@given(
+    total=st.integers(1, 5_000),
+    share=st.floats(0, 1),
+    ratio=st.floats(1e-4, 0.9),
+)
+def test_the_tail_is_exact(total: int, share: float, ratio: float) -> None:
+    """The binomial tail agrees with scipy's to nine digits, small tails included."""
+    bad = round(total * share)
+    expected = stats.binom.sf(bad - 1, total, ratio)
+    assert binomial_tail(bad, total, ratio) == pytest.approx(expected, rel=1e-7, abs=1e-250)
+
+
+@pytest.mark.parametrize(("bad", "total", "ratio"), [(-1, 5, 0.1), (6, 5, 0.1), (1, 5, 0.0), (1, 5, 1.0)])
+def test_an_impossible_tail_is_refused(bad: int, total: int, ratio: float) -> None:
+    """Counts and ratios that can't be are an error, never a number."""
+    with pytest.raises(ValueError, match="no binomial tail"):
+        binomial_tail(bad, total, ratio)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "says"),
+    [
+        (evidence(), VerdictKind.NO_DATA, "no series"),
+        (evidence(reading(None, None)), VerdictKind.NO_DATA, "no series"),
+        (evidence(reading(0, 0)), VerdictKind.NO_DATA, "not one request"),
+        (evidence(reading(value=float("nan"))), VerdictKind.NO_DATA, "no value"),
+        (evidence(reading(value=float("inf"))), VerdictKind.NO_DATA, "no value"),
+        (evidence(reading(10_000, None)), VerdictKind.NO_DATA, "no value"),
+        (evidence(reading(age=timedelta(seconds=31))), VerdictKind.NO_DATA, "31 s old"),
+        (evidence(reading(age=None)), VerdictKind.NO_DATA, "missing"),
+        (evidence(reading(seen=timedelta(minutes=3))), VerdictKind.INCONCLUSIVE, "60% of the window"),
+        (evidence(reading(99)), VerdictKind.INCONCLUSIVE, "99 requests, a verdict needs 100"),
+        (evidence(reading(problem="partial response")), VerdictKind.INCONCLUSIVE, "partial response"),
+        (evidence(reading(), unreadable="connection refused"), VerdictKind.ERROR, "connection refused"),
+        (evidence(reading(10_000, 51)), VerdictKind.FAIL, "above the limit"),
+        (evidence(reading(10_000, 50)), VerdictKind.PASS, "within the limit"),
+        (evidence(reading(10_000, 0)), VerdictKind.PASS, "within the limit"),
+    ],
+)
+def test_each_ruling_at_the_windows_end(given: Evidence, kind: VerdictKind, says: str) -> None:
+    """Only whole, fresh, sufficient evidence within the limit is PASS; each other case says why it is none."""
+    ruling = rule(given)
+    assert ruling is not None
+    assert (ruling.kind, says in ruling.rule) == (kind, True), ruling
+
+
+def test_a_latency_is_judged_by_its_value_at_the_end() -> None:
+    """A p95 above the limit fails although no bucket ends at the limit."""
+    ruling = rule(evidence(reading(1_000, None, value=0.31)), P95)
+    assert ruling is not None
+    assert ruling.kind is VerdictKind.FAIL
+
+
+def test_a_clear_breach_ends_the_window_early() -> None:
+    """One request in twenty failing is beyond doubt after a fifth of the window."""
+    ruling = rule(evidence(reading(2_000, 100, seen=timedelta(minutes=1)), over=False))
+    assert ruling is not None
+    assert ruling.kind is VerdictKind.FAIL
+
+
+@pytest.mark.parametrize(
+    "early",
+    [
+        reading(10, 2, seen=timedelta(seconds=15)),
+        reading(2_000, 12, seen=timedelta(minutes=1)),
+        reading(None, None, seen=timedelta(minutes=1)),
+        reading(0, 0, seen=timedelta(minutes=1)),
+        reading(2_000, 0, seen=timedelta(minutes=1)),
+        reading(2_000, None, seen=timedelta(minutes=1)),
+        reading(2_000, 100, seen=timedelta(minutes=1), problem="partial response"),
+        reading(200, 5, seen=timedelta(minutes=1)),
+    ],
+)
+def test_nothing_else_ends_it_early(early: Reading) -> None:
+    """Two bad requests, a burst that a clean rest could mend, missing or partial numbers: the window goes on."""
+    assert rule(evidence(early, over=False)) is None
+
+
+def test_a_breach_that_chance_explains_does_not_end_it() -> None:
+    """Three bad of few requests are more than the window may have, and still no proof at a lax limit."""
+    lax = Objective(kind=Kind.ERROR_RATE, limit=0.2)
+    assert rule(evidence(reading(10, 4, seen=WINDOW * 0.99), over=False), lax) is None
+
+
+def test_before_the_first_reading_nothing_is_said() -> None:
+    """While the window lasts, no reading is no ruling."""
+    assert rule(evidence(over=False)) is None
+
+
+@given(total=st.integers(100, 20_000), bad=st.integers(0, 20_000), more=st.integers(0, 500), over=st.booleans())
+def test_more_errors_never_make_it_better(total: int, bad: int, more: int, over: bool) -> None:
+    """A verdict with more errors among the same requests is never better."""
+    bad = min(bad, total)
+    worse = min(bad + more, total)
+    order = {None: 1, VerdictKind.FAIL: 0, VerdictKind.PASS: 2}
+    seen = WINDOW if over else WINDOW / 2
+    first = rule(evidence(reading(total, bad, seen=seen), over=over))
+    second = rule(evidence(reading(total, worse, seen=seen), over=over))
+    assert order[second.kind if second else None] <= order[first.kind if first else None]
+
+
+@given(total=st.integers(100, 5_000), bad=st.integers(0, 25), times=st.integers(1, 50))
+def test_more_of_a_passing_ratio_still_passes(total: int, bad: int, times: int) -> None:
+    """Evidence of the same ratio, many times over, never turns PASS into FAIL."""
+    first = rule(evidence(reading(total, bad)))
+    assert first is not None
+    if first.kind is VerdictKind.PASS:
+        again = rule(evidence(reading(total * times, bad * times)))
+        assert again is not None
+        assert again.kind is VerdictKind.PASS
+
+
+@given(
+    total=st.none() | st.just(0.0),
+    bad=st.none() | st.floats(0, 100),
+    value=st.none() | st.floats(allow_nan=True, allow_infinity=True),
+)
+def test_nothing_passes_without_counts(total: float | None, bad: float | None, value: float | None) -> None:
+    """Without a single request there is no PASS, whatever value a server computes."""
+    ruling = rule(evidence(reading(total, bad, value=value)))
+    assert ruling is not None
+    assert ruling.kind is VerdictKind.NO_DATA
