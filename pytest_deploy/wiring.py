@@ -22,7 +22,7 @@ from pytest_deploy.steps import outline
 if TYPE_CHECKING:
     import pytest
 
-    from pytest_deploy.config import DeployConfig
+    from pytest_deploy.config.model import DeployConfig
     from pytest_deploy.domain.event import Event, Reporter
     from pytest_deploy.ports import Ports
     from pytest_deploy.report import Reporting
@@ -109,7 +109,7 @@ def prepare(options: Options, feature: Path, steps: Sequence[outline.StepAsked],
     Raises:
         ConfigError: with every problem of feature, options and deploy.yaml.
     """
-    from pytest_deploy.config import load
+    from pytest_deploy.config.load import load
 
     problems: list[str] = []
     name = outline.place_of(feature, 1, options.root)
@@ -131,7 +131,7 @@ def prepare(options: Options, feature: Path, steps: Sequence[outline.StepAsked],
         except ValueError as error:
             problems.append(f"--rehearse-fault {text!r}: {error}")
     try:
-        config = load(_config_path(options, feature), overrides=options.overrides)
+        config = load(_config_path(options, feature), overrides=options.overrides, root=options.root)
     except ConfigError as error:
         raise ConfigError([*problems, *error.problems]) from error
     release = config.release()
@@ -199,7 +199,7 @@ def open_deploy(prepared: Prepared, terminal: Terminal) -> tuple[Deploy, Reporti
 
 
 def _config_path(options: Options, feature: Path) -> Path:
-    from pytest_deploy.config import find
+    from pytest_deploy.config.load import find
 
     if options.config is not None:
         return options.config
@@ -239,8 +239,80 @@ def _stage_problems(stages: Sequence[Stage], *, drill: bool) -> list[str]:
 def _limits(prepared: Prepared) -> Limits:
     timeouts = prepared.config.timeouts
     return Limits(
-        helm=timedelta(minutes=timeouts.helm_minutes),
-        step=timedelta(minutes=timeouts.step_minutes),
-        rollback=timedelta(minutes=timeouts.rollback_minutes),
+        helm=timeouts.helm,
+        step=timeouts.step,
+        rollback=timeouts.rollback,
         window_divisor=prepared.options.speed,
+    )
+
+
+def _announce(deploy: Deploy, prepared: Prepared) -> None:
+    """Tell that the deploy begins and, in a rehearsal, all that it would send; then let its faults in."""
+    clock = deploy.ports.clock
+    deploy.emit(
+        DeployStarted(
+            at=clock.now(),
+            deploy_id=deploy.id,
+            mode=deploy.mode,
+            service=deploy.release.service,
+            environment=deploy.environment.name,
+            context=deploy.environment.context,
+            namespace=deploy.environment.namespace,
+            strategy=deploy.release.strategy,
+            image=str(deploy.release.image),
+            commit=_commit(prepared.options.root),
+            feature=prepared.feature.stem,
+            feature_path=os.path.relpath(prepared.feature, prepared.options.root),
+            reports=str(prepared.options.reports / deploy.id),
+            window_divisor=deploy.limits.window_divisor,
+            drill=deploy.drill,
+        )
+    )
+    if deploy.stages:
+        deploy.emit(PlanMade(at=clock.now(), lines=tuple(plan.lines(deploy))))
+    for fault in prepared.faults:
+        drill.inject(deploy, fault)
+
+
+def _commit(root: Path) -> str | None:
+    """Return the git SHA of the source; None where there is no repository or no git."""
+    from pytest_deploy.io.process import run
+
+    try:
+        done = run(("git", "-C", str(root), "rev-parse", "HEAD"), timeout_s=10)
+    except ToolMissing:
+        return None
+    return done.stdout.strip() or None if done.status == 0 else None
+
+
+def _rehearsal(prepared: Prepared, folder: Path, release: Release) -> Ports:
+    from pytest_deploy.rehearsal import World
+
+    prometheus = prepared.config.metrics.prometheus
+    world = World(
+        release=release,
+        scrape_interval=timedelta(seconds=prometheus.scrape_interval_s),
+        version_label=prometheus.version_label is not None,
+        sections=prepared.config.sections,
+        journal=FileJournal(folder / "journal.jsonl"),
+    )
+    return world.ports()
+
+
+def _real(prepared: Prepared, folder: Path, release: Release) -> Ports:
+    from pytest_deploy.adapters.argo import ArgoTraffic
+    from pytest_deploy.adapters.helm import HelmCli
+    from pytest_deploy.adapters.kubernetes import KubernetesCluster
+    from pytest_deploy.adapters.prometheus import PrometheusMetrics
+    from pytest_deploy.io.clock import SystemClock
+
+    del release
+    return Ports(
+        clock=SystemClock(),
+        journal=FileJournal(folder / "journal.jsonl"),
+        cluster=KubernetesCluster(),
+        helm=HelmCli(prepared.config.tools.helm),
+        traffic=ArgoTraffic(),
+        metrics=PrometheusMetrics(prepared.config.metrics.prometheus),
+        helm_binary=prepared.config.tools.helm,
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, JsonValue, ValidationInfo
 
 from pytest_deploy.domain.quantity import format_ratio, parse_ratio
 from pytest_deploy.domain.release import ImageRef
@@ -23,16 +23,20 @@ __all__ = [
     "Image",
     "MetricName",
     "Minutes",
+    "NotNull",
     "PlainPath",
     "PositiveNumber",
     "Program",
     "Ratio",
     "Steps",
     "Text",
+    "Unbuilt",
     "ValuesFile",
 ]
 
 _DAY_MINUTES = 24 * 60
+_SECOND_MINUTES = 1 / 60
+_LARGEST = 86_400_000  # arbitrary: a day in milliseconds; far above any latency or interval
 _LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
 _METRIC = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _HELM_NAME_MAX = 53
@@ -98,6 +102,13 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _not_null(value: object) -> object:
+    if value is None:
+        msg = "found nothing: write what it is to do ({} takes all defaults), or take the key out to turn it off"
+        raise ValueError(msg)
+    return value
+
+
 def _image(value: str) -> str:
     ImageRef.parse(value)
     return value
@@ -115,15 +126,18 @@ def _inside_ratio(value: float) -> float:
 
 
 def _positive(value: float) -> float:
-    if not 0 < value:
+    if value <= 0:
         msg = f"{value:g} is too little: more than 0"
+        raise ValueError(msg)
+    if value > _LARGEST:
+        msg = f"{value:g} is too much: at most {_LARGEST}"
         raise ValueError(msg)
     return value
 
 
 def _minutes(value: float) -> float:
-    if not 0 < value <= _DAY_MINUTES:
-        msg = f"{value:g} minutes: more than 0, and at most {_DAY_MINUTES} (a day)"
+    if not _SECOND_MINUTES <= value <= _DAY_MINUTES:
+        msg = f"{value:g} minutes: at least {_SECOND_MINUTES:.2g} (a second), at most {_DAY_MINUTES} (a day)"
         raise ValueError(msg)
     return value
 
@@ -135,13 +149,13 @@ def _steps(value: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
             return value
         msg = "the canary strategy needs its steps in percent, such as [5, 25, 50, 100]"
         raise ValueError(msg)
-    if not all(1 <= step <= 100 for step in value):  # noqa: PLR2004 - percents
+    if not all(1 <= step <= 100 for step in value):
         msg = f"{shown}: each step is a whole percentage from 1 to 100"
         raise ValueError(msg)
     if shown != sorted(set(shown)):
         msg = f"{shown}: the steps must rise, each above the one before"
         raise ValueError(msg)
-    if value[-1] != 100:  # noqa: PLR2004 - percent
+    if value[-1] != 100:
         msg = f"{shown}: the last step must be 100, or the deploy never gets all of the traffic"
         raise ValueError(msg)
     return value
@@ -212,7 +226,7 @@ def _values_file(value: Path, info: ValidationInfo) -> Path:
     if len(found) == 1:
         return found[0]
     if found:
-        msg = f"{str(value)!r} is both beside deploy.yaml and in the chart: write ./charts/.../{value.name} or remove one"
+        msg = f"{str(value)!r} is there twice, beside deploy.yaml and in the chart: remove or rename one"
         raise ValueError(msg)
     msg = f"there is no file {str(value)!r}, neither beside deploy.yaml nor in the chart"
     raise ValueError(msg)
@@ -240,6 +254,10 @@ def _program(value: str, info: ValidationInfo) -> str:
     return str(folders(info).base / value) if "/" in value else value
 
 
+NotNull = BeforeValidator(_not_null)
+"""For what is off where it is absent: an empty line is then a question, not an answer."""
+Unbuilt = Annotated[Mapping[str, JsonValue] | None, NotNull]
+"""A section whose adapter does not exist yet; None where the file has no such section."""
 Text = Annotated[str, AfterValidator(_text)]
 """One line of text that is not empty."""
 DnsLabel = Annotated[str, AfterValidator(_dns_label)]
@@ -255,7 +273,7 @@ Ratio = Annotated[float, BeforeValidator(_ratio), AfterValidator(_inside_ratio)]
 PositiveNumber = Annotated[float, AfterValidator(_positive)]
 """More than 0."""
 Minutes = Annotated[float, AfterValidator(_minutes)]
-"""More than 0, at most a day."""
+"""At least a second, at most a day."""
 Steps = Annotated[tuple[int, ...], AfterValidator(_steps)]
 """Rising percents that end at 100."""
 ChartFolder = Annotated[Path, AfterValidator(_chart_folder)]

@@ -62,14 +62,17 @@ def load(path: Path, *, overrides: Sequence[str] = (), root: Path | None = None)
 
     lines: list[str] = []
     for text in overrides:
+        option = f"--deploy-set {text.encode(errors='replace').decode()}"
         try:
             override = parse(text)
+            if any(literal_secrets({str(override.key[-1]): override.value})):
+                option = f"{option.partition('=')[0]}=(not shown)"
             apply(override, data)
         except ValueError as error:
-            lines.append(f"--deploy-set {text}: {error}")
+            lines.append(f"{option}: {error}")
         else:
             found = [problem for problem in found if problem.key[: len(override.key)] != override.key]
-            places.override(override.key, f"--deploy-set {text}")
+            places.override(override.key, option)
 
     config, wrong = _validated(data, path)
     known = {problem.key for problem in found if problem.key}

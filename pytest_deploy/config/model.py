@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from types import MappingProxyType
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr
 
@@ -18,12 +19,14 @@ from pytest_deploy.config.fields import (
     Image,
     MetricName,
     Minutes,
+    NotNull,
     PlainPath,
     PositiveNumber,
     Program,
     Ratio,
     Steps,
     Text,
+    Unbuilt,
     ValuesFile,
 )
 from pytest_deploy.config.places import Places
@@ -222,27 +225,27 @@ class DeployConfig(Section):
     """How long each part may take; absent: all defaults."""
     tools: ToolsSection = ToolsSection()
     """The programs that are run; absent: from PATH."""
-    checklist: ExistingFile | None = Field(default=None, examples=["deployment-checklist.md"])
+    checklist: Annotated[ExistingFile | None, NotNull] = Field(default=None, examples=["deployment-checklist.md"])
     """Path of the deployment checklist. None: it is off, and the note says so."""
-    tests: TestsSection | None = None
+    tests: Annotated[TestsSection | None, NotNull] = None
     """What must pass before anything is deployed. None: it is off, and the note says so."""
-    build: Mapping[str, JsonValue] | None = None
+    build: Unbuilt = None
     """Building the image; no adapter yet. None: off."""
-    sign: Mapping[str, JsonValue] | None = None
+    sign: Unbuilt = None
     """Signing and verifying; no adapter yet. None: off."""
-    scan: Mapping[str, JsonValue] | None = None
+    scan: Unbuilt = None
     """Vulnerability scan; no adapter yet. None: off."""
-    smoke: Mapping[str, JsonValue] | None = None
+    smoke: Unbuilt = None
     """Smoke test; no adapter yet. None: off."""
-    approval: Mapping[str, JsonValue] | None = None
+    approval: Unbuilt = None
     """Approval by a person; no adapter yet. None: off."""
-    incidents: Mapping[str, JsonValue] | None = None
+    incidents: Unbuilt = None
     """Open incidents; no adapter yet. None: off."""
-    tickets: Mapping[str, JsonValue] | None = None
+    tickets: Unbuilt = None
     """Deploy tickets; no adapter yet. None: off."""
-    chat: Mapping[str, JsonValue] | None = None
+    chat: Unbuilt = None
     """Deploy notes in chat; no adapter yet. None: off."""
-    chart_checks: Mapping[str, JsonValue] | None = None
+    chart_checks: Unbuilt = None
     """Lint and schema validation of the chart; no adapter yet. None: off."""
 
     _places: Places = PrivateAttr()
@@ -274,9 +277,7 @@ class DeployConfig(Section):
     @property
     def sections_without_adapter(self) -> tuple[tuple[str, str], ...]:
         """Name and place of each configured section that nothing implements yet."""
-        return tuple(
-            (name, self.place(name)) for name in SECTIONS_WITHOUT_ADAPTER if getattr(self, name) is not None
-        )
+        return tuple((name, self.place(name)) for name in SECTIONS_WITHOUT_ADAPTER if getattr(self, name) is not None)
 
     def place(self, key: str) -> str:
         """Return ``deploy.yaml:9:3`` for a dotted key; for an absent one, where the nearest key above stands."""

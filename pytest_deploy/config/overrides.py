@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from pytest_deploy.config.source import Key, read_value
+from pytest_deploy.config.source import MAX_DEPTH, Key, read_value
 
 __all__ = ["Override", "apply", "parse"]
 
@@ -33,6 +33,9 @@ def parse(text: str) -> Override:
     Raises:
         ValueError: no ``=``, a key that can't be read, or a value that is no YAML.
     """
+    if len(text) != len(text.encode(errors="ignore").decode()):  # a command line can hold any bytes
+        msg = "this is no Unicode text"
+        raise ValueError(msg)
     parts: list[str] = []
     position = 0
     while True:
@@ -48,6 +51,9 @@ def parse(text: str) -> Override:
         if text[position - 1 : position] != ".":
             msg = f"{text[:position]!r}: a dot or = is wanted after {parts[-1]!r}"
             raise ValueError(msg)
+    if len(parts) > MAX_DEPTH:
+        msg = f"the key has {len(parts)} parts: at most {MAX_DEPTH}"
+        raise ValueError(msg)
     document = read_value(text[position + 1 :])
     if document.problems:
         raise ValueError("; ".join(problem.text for problem in document.problems))
@@ -68,6 +74,6 @@ def apply(override: Override, data: dict[str, JsonValue]) -> None:
         below = current[str(name)]
         if not isinstance(below, dict):
             msg = f"{'.'.join(map(str, way[:depth]))} is no mapping: set it as a whole"
-            raise ValueError(msg)
+            raise ValueError(msg)  # noqa: TRY004 - the value of an option, not the type of an argument
         current = below
     current[str(last)] = override.value

@@ -25,9 +25,8 @@ class Places:
 
     def override(self, key: Key, option: str) -> None:
         """Note that an option set this key, and with it all keys below."""
-        for places in (self.keys, self.options):
-            for known in [known for known in places if known[: len(key)] == key]:
-                del places[known]  # type: ignore[attr-defined]
+        self.keys = {known: place for known, place in self.keys.items() if known[: len(key)] != key}
+        self.options = {known: text for known, text in self.options.items() if known[: len(key)] != key}
         self.options[key] = option
 
     def of(self, key: Key) -> str:

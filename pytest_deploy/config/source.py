@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import yaml
 from pydantic import JsonValue
 
-__all__ = ["Document", "Key", "Problem", "read", "read_value"]
+__all__ = ["MAX_DEPTH", "Document", "Key", "Problem", "read", "read_value"]
 
 Key = tuple[str | int, ...]
 """Where a value stands: ``("environments", "prod", "namespace")``."""
@@ -21,7 +21,8 @@ Key = tuple[str | int, ...]
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
 MAX_NODES = 10_000
-"""Aliases count each time they are used; real files hold some hundred."""
+MAX_CHARACTERS = 4 * MAX_BYTES
+"""Aliases count each time they are used; real files hold some hundred values and some thousand characters."""
 
 _LOADER: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
@@ -96,19 +97,20 @@ def read_value(text: str) -> Document:
             reader.document.value = reader.value(root, ())
         except _TooMuchError:
             return _unreadable(
-                f"its aliases expand to more than {MAX_NODES} values or {MAX_DEPTH} levels: write them out"
+                f"it holds more than {MAX_NODES} values, {MAX_CHARACTERS} characters or {MAX_DEPTH} levels, "
+                "aliases counted where they are used"
             )
     return reader.document
 
 
 class _TooDeepError(Exception):
-    def __init__(self, mark: yaml.Mark) -> None:
+    def __init__(self, line: int, column: int) -> None:
         super().__init__()
-        self.line, self.column = mark.line + 1, mark.column + 1
+        self.line, self.column = line, column
 
 
 class _TooMuchError(Exception):
-    """The node budget is spent."""
+    """A budget is spent."""
 
 
 def _check_depth(text: str) -> None:
@@ -118,7 +120,7 @@ def _check_depth(text: str) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                raise _TooDeepError(event.start_mark)
+                raise _TooDeepError(*_start(event))
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 
@@ -129,6 +131,7 @@ class _Reader:
     def __init__(self) -> None:
         self.document = Document()
         self._nodes = 0
+        self._characters = 0
 
     def value(self, node: yaml.Node, key: Key) -> JsonValue:
         self._nodes += 1
@@ -139,7 +142,11 @@ class _Reader:
             return self._mapping(node, key)
         if isinstance(node, yaml.SequenceNode):
             return self._sequence(node, key)
-        return self._scalar(node, key)
+        text = str(node.value)
+        self._characters += len(text)
+        if self._characters > MAX_CHARACTERS:
+            raise _TooMuchError
+        return self._scalar(text, node, key)
 
     def _mapping(self, node: yaml.MappingNode, key: Key) -> JsonValue:
         found: dict[str, JsonValue] = {}
@@ -171,11 +178,10 @@ class _Reader:
             items.append(self.value(item, (*key, index)))
         return items
 
-    def _scalar(self, node: yaml.ScalarNode, key: Key) -> JsonValue:
-        text = node.value
+    def _scalar(self, text: str, node: yaml.Node, key: Key) -> JsonValue:
         kind = node.tag.removeprefix(_TAG)
         if kind in {"str", "timestamp", "value", "merge"}:
-            return str(text)
+            return text
         if kind == "null":
             return None
         if kind == "bool":
@@ -184,11 +190,11 @@ class _Reader:
                     f"{text} is text for some YAML readers and a boolean for others: quote it, or write true or false",
                     key,
                 )
-            return _BOOLS.get(text.lower(), str(text))
+            return _BOOLS.get(text.lower(), text)
         if kind in {"int", "float"}:
             return self._number(text, key)
         self._refuse_foreign_tag(node, key, "str")
-        return str(text)
+        return text
 
     def _number(self, text: str, key: Key) -> JsonValue:
         if _NUMBER.fullmatch(text) is None or not math.isfinite(float(text)):
@@ -197,7 +203,7 @@ class _Reader:
                 "quote it if it is text, or write a decimal number of at most 18 digits",
                 key,
             )
-            return str(text)
+            return text
         return int(text) if text.lstrip("-").isdigit() else float(text)
 
     def _refuse_foreign_tag(self, node: yaml.Node, key: Key, kind: str) -> None:
@@ -206,15 +212,20 @@ class _Reader:
             self._problem(f"the tag {_short(tag)} has no meaning here: leave it out", key)
 
     def _mark(self, key: Key, node: yaml.Node) -> None:
-        self.document.places[key] = (node.start_mark.line + 1, node.start_mark.column + 1)
+        self.document.places[key] = _start(node)
 
     def _problem(self, text: str, key: Key, node: yaml.Node | None = None) -> None:
-        line, column = (None, 1) if node is None else (node.start_mark.line + 1, node.start_mark.column + 1)
+        line, column = (None, 1) if node is None else _start(node)
         self.document.problems.append(Problem(text=text, key=key, line=line, column=column))
 
 
+def _start(what: yaml.Event | yaml.Node) -> tuple[int, int]:
+    mark = what.start_mark
+    return (mark.line + 1, mark.column + 1) if mark else (1, 1)
+
+
 def _short(text: str) -> str:
-    return text if len(text) <= 40 else f"{text[:37]}..."  # noqa: PLR2004 - enough to find it
+    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def _place(raw: bytes, position: int) -> tuple[int, int]:

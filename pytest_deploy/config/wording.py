@@ -57,7 +57,7 @@ def described(value: object) -> str:
     if isinstance(value, int | float):
         return f"the number {value:g}" if isinstance(value, float) else f"the number {value}"
     if isinstance(value, str):
-        return f"the text {value if len(value) <= 40 else value[:37] + '...'!r}"  # noqa: PLR2004 - to find it
+        return f"the text {value if len(value) <= 40 else value[:37] + '...'!r}"
     return "a mapping" if isinstance(value, Mapping) else "a list"
 
 
@@ -67,25 +67,30 @@ def _key(error: ErrorDetails) -> Key:
 
 
 def _text(error: ErrorDetails, key: Key) -> str:
-    kind = error["type"]
     context = error.get("ctx", {})
-    example = _example(key)
-    if kind == "missing":
-        return f"it is missing{example}"
-    if kind == "value_error":
-        return str(context["error"])
-    if kind == "enum":
-        return f"found {described(error['input'])}; one of {context['expected'].replace(chr(39), '')} is wanted"
-    if kind == "too_short":
-        return f"it is empty: at least one is wanted{example}"
-    if kind == "greater_than_equal":
-        return f"{error['input']} is too little: at least {context['ge']}"
-    wanted = _WANTED.get(kind)
-    if wanted is None:  # a kind of error that no field of this model gives today
-        return f"found {described(error['input'])}: {error['msg'].lower()}{example}"
-    unit = next((f", in {unit}" for suffix, unit in _UNITS.items() if str(key[-1:][0]).endswith(suffix)), "")
-    quote = " (put it in quotes)" if wanted == "text" and isinstance(error["input"], int | float) else ""
-    return f"found {described(error['input'])}; {wanted} is wanted{unit}{quote}{example}"
+    wanted = _WANTED.get(error["type"])
+    # What stands where a section belongs may be a secret: its kind is enough.
+    is_hidden = wanted == "a mapping" and isinstance(error["input"], str)
+    found = "found text" if is_hidden else f"found {described(error['input'])}"
+    match error["type"]:
+        case "missing":
+            text = "it is missing"
+        case "value_error":
+            return str(context["error"])
+        case "enum":
+            text = f"{found}; one of {context['expected'].replace(chr(39), '')} is wanted"
+        case "too_short":
+            text = "it is empty: at least one is wanted"
+        case "greater_than_equal":
+            text = f"{error['input']} is too little: at least {context['ge']}"
+        case _ if wanted:
+            unit = next((f", in {unit}" for suffix, unit in _UNITS.items() if str(key[-1]).endswith(suffix)), "")
+            is_number = isinstance(error["input"], int | float)
+            quote = " (put it in quotes)" if wanted == "text" and is_number else ""
+            text = f"{found}; {wanted} is wanted{unit}{quote}"
+        case _:  # none that a field of this model gives today
+            text = f"{found}: {error['msg'].lower()}"
+    return text + _example(key)
 
 
 def _unknown(key: Key) -> tuple[str, str]:
@@ -107,12 +112,13 @@ def _fields(key: Key) -> dict[str, FieldInfo]:
     """Return the fields that the mapping at this key can have, by the name that the file uses."""
     kind: Any = DeployConfig
     for part in key:
-        if _is_model(kind):
-            field = _by_name(kind).get(str(part))
+        if _is_mapping(kind):
+            kind = get_args(kind)[1]
+        else:
+            field = _by_name(kind).get(str(part)) if _is_model(kind) else None
             kind = field.annotation if field else None
-        elif get_origin(kind) is not None:  # a mapping: its values
-            kind = get_args(kind)[-1]
-        kind = next((arg for arg in get_args(kind) if _is_model(arg)), kind) if not _is_mapping(kind) else kind
+        if not _is_mapping(kind):
+            kind = next((one for one in (kind, *get_args(kind)) if _is_model(one)), None)
     return _by_name(kind) if _is_model(kind) else {}
 
 

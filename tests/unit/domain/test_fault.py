@@ -40,7 +40,7 @@ def test_moment_and_duration() -> None:
         ("error rate at 25%", "needs a share, like 5%"),
         ("no data 5%", "takes no amount"),
         ("error rate 5 at 25%", "unknown fault"),
-        ("error rate 5ms", "percent sign"),
+        ("error rate 5ms", "in percent"),
         ("p95 latency 5%", "is no"),
         ("no data at 250%", "no weight"),
     ],
