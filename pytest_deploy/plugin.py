@@ -104,7 +104,7 @@ def deploy(request: pytest.FixtureRequest) -> Iterator[Deploy]:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None, Any, Any]:
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, Any, Any]:
     """Turn pytest's exit status into ours, and say in words how each deploy ended: the last lines."""
     result = yield
     deploys: DeploySession | None = session.config.pluginmanager.get_plugin(_DEPLOYS)

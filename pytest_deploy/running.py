@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pytest_deploy.domain.event import ScenarioEnded, ScenarioStarted, StepEnded, StepStarted
 from pytest_deploy.domain.outcome import Outcome, exit_status
@@ -18,9 +18,23 @@ from pytest_deploy.errors import ConfigError, DeployCancelled, Refused, Rollback
 if TYPE_CHECKING:
     from pytest_deploy.signals import Signals
 
-__all__ = ["Run", "Session"]
+__all__ = ["Record", "Run", "Session"]
 
 _LOG = logging.getLogger("pytest_deploy")
+
+
+class Record(Protocol):
+    """What writes the record of a deploy."""
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """What could not be written."""
+        ...
+
+    @property
+    def note(self) -> Path:
+        """Where the deploy note is."""
+        ...
 
 
 @dataclass(kw_only=True)
@@ -28,16 +42,17 @@ class Run:
     """One deploy feature of this session.
 
     Args:
-        open: makes the deploy, on the first step that needs it.
+        feature: as reports name it, ``features/x.feature``.
+        open: makes the deploy and what writes its record, on the first step that needs it.
         wanted: node ids of its scenarios that are to run.
         place: turns a line of the feature into ``file:line``.
-        problems: what could not be written, asked at the end.
     """
 
-    open: Callable[[], Deploy]
+    feature: str
+    open: Callable[[], tuple[Deploy, Record]]
     wanted: set[str]
     place: Callable[[int], str]
-    problems: Callable[[], list[str]] = list
+    record: Record | None = None
     deploy: Deploy | None = None
     refused: BaseException | None = None
     passed: set[str] = field(default_factory=set)
@@ -49,7 +64,7 @@ class Run:
         """Return the deploy, made on the first call; an error of making it is kept for the outcome."""
         if self.deploy is None:
             try:
-                self.deploy = self.open()
+                self.deploy, self.record = self.open()
             except BaseException as error:
                 self.refused = error
                 raise
@@ -164,12 +179,25 @@ class Run:
             finish.roll_back(deploy)
         except RollbackError as error:
             deploy.rollback_error = error
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the outcome must be told
             _LOG.exception("the rollback broke")
             deploy.rollback_error = RollbackError(
                 f"the rollback broke: {error!r}", left_behind=("unknown",), commands=("pytest-deploy status",)
             )
         self.outcome = finish.close(deploy)
+
+    def last_lines(self) -> Iterator[str]:
+        """Yield how it ended, in words, and where the note is."""
+        if self.deploy is None:
+            if self.refused is not None:
+                words = {4: "REFUSED, nothing changed", 2: "INTERRUPTED, nothing had been changed"}
+                yield f"deploy of {self.feature}: {words.get(self.status, 'INTERNAL ERROR, nothing changed')}"
+            return
+        if self.record is not None:
+            yield from (f"deploy {self.deploy.id}: the record is not whole: {why}" for why in self.record.problems)
+        if self.outcome is not None:
+            note = f" - note: {self.record.note}" if self.record is not None else ""
+            yield f"{finish.words(self.deploy, self.outcome)}{note}"
 
     @property
     def status(self) -> int:
@@ -202,7 +230,7 @@ class Session:
         if not self.runs:
             return of_pytest
         statuses = [run.status for run in self.runs.values()]
-        unwritten = any(run.problems() for run in self.runs.values())
+        unwritten = any(run.record is not None and run.record.problems for run in self.runs.values())
         ours = exit_status([*statuses, 3 if unwritten else 0])
         began = any(run.deploy is not None or run.refused is not None for run in self.runs.values())
         if not began or of_pytest in {3, 5}:

@@ -109,6 +109,8 @@ class DeploySession:
             invocation_dir=self._config.invocation_params.dir,
         )
         no = list(reasons(asked))
+        if no:
+            raise pytest.UsageError(_refusal(no))
         prepared = []
         for module, items in by_feature.items():
             try:
@@ -127,6 +129,7 @@ class DeploySession:
             raise pytest.UsageError(_refusal(no))
         for module, ready in prepared:
             self._session.runs[module.path] = Run(
+                feature=outline.place_of(module.path, 1, options.root).rpartition(":")[0],
                 open=partial(wiring.open_deploy, ready, self.terminal),
                 wanted={item.nodeid for item in by_feature[module]},
                 place=partial(outline.place_of, module.path, root=options.root),
@@ -215,7 +218,7 @@ class DeploySession:
         if run is not None:
             try:
                 run.roll_back(self._signals)
-            except BaseException as raised:
+            except BaseException as raised:  # noqa: BLE001 - raised again once the fixtures are torn down
                 error = raised
         result = yield
         if error is not None:
@@ -257,11 +260,17 @@ def _incompatible(config: pytest.Config) -> dict[str, str]:
         found["--lf/--ff"] = "a deploy runs whole and in order"
     if option("random_order", None) or option("random_order_bucket", None):
         found["random order"] = "the scenarios of a deploy are its phases"
-    if (option("timeout", None) or config.inicfg.get("timeout")) and (
-        option("timeout_method", None) or config.inicfg.get("timeout_method")
-    ) == "thread":
+    if (option("timeout_method", None) or _ini(config, "timeout_method")) == "thread":
         found["pytest-timeout's thread method"] = "it ends the process without a rollback; use --timeout-method signal"
     return found
+
+
+def _ini(config: pytest.Config, name: str) -> object:
+    """Return a setting of another plugin; None where that plugin is not installed."""
+    try:
+        return config.getini(name)
+    except ValueError:
+        return None
 
 
 def _refusal(no: list[str]) -> str:

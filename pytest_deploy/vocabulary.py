@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pytest_bdd.parsers import StepParser
 from pytest_bdd.steps import step_function_context_registry
 
 from pytest_deploy.steps import MODULES
@@ -23,6 +24,11 @@ class ShippedStep:
     promise: str
     example: str
     phase: str
+    parser: StepParser
+
+    def understands(self, text: str) -> bool:
+        """Whether the step's pattern matches the text."""
+        return self.parser.is_matching(text)
 
 
 def shipped() -> Iterator[ShippedStep]:
@@ -40,4 +46,5 @@ def shipped() -> Iterator[ShippedStep]:
                 promise=promise,
                 example=rest.partition("Example:")[2].strip(),
                 phase=name,
+                parser=context.parser,
             )

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -15,23 +13,17 @@ from pytest_deploy.domain.quantity import format_ratio, parse_ratio
 from pytest_deploy.domain.release import ImageRef
 
 __all__ = [
-    "ChartFolder",
     "DnsLabel",
-    "ExistingFile",
-    "Folders",
     "HttpUrl",
     "Image",
     "MetricName",
     "Minutes",
     "NotNull",
-    "PlainPath",
     "PositiveNumber",
-    "Program",
     "Ratio",
     "Steps",
     "Text",
     "Unbuilt",
-    "ValuesFile",
 ]
 
 _DAY_MINUTES = 24 * 60
@@ -42,19 +34,6 @@ _METRIC = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _HELM_NAME_MAX = 53
 """Helm's limit for a release name, which is the service's where nothing else is said:
 https://helm.sh/docs/chart_template_guide/getting_started/"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Folders:
-    """Where relative paths are looked up, handed to the validators as their context.
-
-    Args:
-        base: the folder of deploy.yaml, links resolved.
-        chart: the chart's folder; None where it is not known.
-    """
-
-    base: Path
-    chart: Path | None
 
 
 def _text(value: str) -> str:
@@ -104,7 +83,7 @@ def _http_url(value: str) -> str:
 
 def _not_null(value: object) -> object:
     if value is None:
-        msg = "found nothing: write what it is to do ({} takes all defaults), or take the key out to turn it off"
+        msg = "found nothing: fill it in, or take the key out to turn it off"
         raise ValueError(msg)
     return value
 
@@ -161,101 +140,11 @@ def _steps(value: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
     return value
 
 
-def folders(info: ValidationInfo) -> Folders:
-    """Return the folders that ``load`` gave to the validation."""
-    if not isinstance(info.context, Folders):
-        msg = "the model is validated by load() alone, which knows the folders"
-        raise TypeError(msg)
-    return info.context
+NotNull = AfterValidator(_not_null)
+"""For what is off where it is absent: an empty line is then a question, not an answer.
 
-
-def located(base: Path, value: Path, root: Path) -> Path:
-    """Return the path below ``base``.
-
-    Raises:
-        ValueError: a symbolic link in it leads out of ``root``, so what is deployed is not what was reviewed.
-    """
-    try:
-        path = base / value
-        real, said = path.resolve(), _without_dots(path)
-    except (OSError, RuntimeError) as error:
-        msg = f"{str(value)!r} can't be followed: {type(error).__name__}"
-        raise ValueError(msg) from error
-    if said.is_relative_to(root) and not real.is_relative_to(root):
-        msg = f"{str(value)!r} is, or goes through, a symbolic link that leads out of {root.name}/: name the real place"
-        raise ValueError(msg)
-    return said
-
-
-def _without_dots(path: Path) -> Path:
-    parts: list[str] = []
-    for part in path.parts:
-        if part != "..":
-            parts.append(part)
-        elif len(parts) > 1:
-            parts.pop()
-    return Path(*parts)
-
-
-def _is(check: Callable[[], bool]) -> bool:
-    """Return False also where the system can't even look (too long, not permitted, a NUL)."""
-    try:
-        return check()
-    except (OSError, ValueError):
-        return False
-
-
-def _chart_folder(value: Path, info: ValidationInfo) -> Path:
-    base = folders(info).base
-    path = located(base, value, base)
-    if not _is(path.is_dir):
-        msg = f"there is no folder {str(value)!r} beside deploy.yaml"
-        raise ValueError(msg)
-    if not _is((path / "Chart.yaml").is_file):
-        msg = f"{str(value)!r} is no Helm chart: it holds no Chart.yaml"
-        raise ValueError(msg)
-    return path
-
-
-def _values_file(value: Path, info: ValidationInfo) -> Path:
-    """Look beside deploy.yaml and in the chart: charts usually carry their environments' values."""
-    where = folders(info)
-    beside = located(where.base, value, where.base)
-    in_chart = located(where.chart, value, where.base) if where.chart else beside
-    found = [path for path in dict.fromkeys((beside, in_chart)) if _is(path.is_file)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        msg = f"{str(value)!r} is there twice, beside deploy.yaml and in the chart: remove or rename one"
-        raise ValueError(msg)
-    msg = f"there is no file {str(value)!r}, neither beside deploy.yaml nor in the chart"
-    raise ValueError(msg)
-
-
-def _existing_file(value: Path, info: ValidationInfo) -> Path:
-    base = folders(info).base
-    path = located(base, value, base)
-    if not _is(path.is_file):
-        msg = f"there is no file {str(value)!r} beside deploy.yaml"
-        raise ValueError(msg)
-    return path
-
-
-def _plain_path(value: Path, info: ValidationInfo) -> Path:
-    try:
-        return folders(info).base / value.expanduser()
-    except RuntimeError as error:
-        msg = f"{str(value)!r}: the home folder is not known; write the whole path"
-        raise ValueError(msg) from error
-
-
-def _program(value: str, info: ValidationInfo) -> str:
-    _text(value)
-    return str(folders(info).base / value) if "/" in value else value
-
-
-NotNull = BeforeValidator(_not_null)
-"""For what is off where it is absent: an empty line is then a question, not an answer."""
+Not a BeforeValidator: behind one, pydantic forgets that its input is JSON, and lists are no tuples any more.
+"""
 Unbuilt = Annotated[Mapping[str, JsonValue] | None, NotNull]
 """A section whose adapter does not exist yet; None where the file has no such section."""
 Text = Annotated[str, AfterValidator(_text)]
@@ -276,13 +165,3 @@ Minutes = Annotated[float, AfterValidator(_minutes)]
 """At least a second, at most a day."""
 Steps = Annotated[tuple[int, ...], AfterValidator(_steps)]
 """Rising percents that end at 100."""
-ChartFolder = Annotated[Path, AfterValidator(_chart_folder)]
-"""A folder with a Chart.yaml."""
-ValuesFile = Annotated[Path, AfterValidator(_values_file)]
-"""A file beside deploy.yaml or in the chart."""
-ExistingFile = Annotated[Path, AfterValidator(_existing_file)]
-"""A file below deploy.yaml's folder."""
-PlainPath = Annotated[Path, AfterValidator(_plain_path)]
-"""A path that need not exist yet."""
-Program = Annotated[str, AfterValidator(_program)]
-"""A name on PATH, or a path."""

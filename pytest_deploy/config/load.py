@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pydantic import JsonValue, ValidationError
 
-from pytest_deploy.config.fields import Folders
 from pytest_deploy.config.model import SECTIONS_WITHOUT_ADAPTER, DeployConfig
 from pytest_deploy.config.overrides import apply, parse
+from pytest_deploy.config.paths import Folders
 from pytest_deploy.config.places import Places
 from pytest_deploy.config.secrets import literal_secrets
 from pytest_deploy.config.source import Problem, read

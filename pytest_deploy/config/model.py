@@ -12,23 +12,19 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr
 
 from pytest_deploy.config.fields import (
-    ChartFolder,
     DnsLabel,
-    ExistingFile,
     HttpUrl,
     Image,
     MetricName,
     Minutes,
     NotNull,
-    PlainPath,
     PositiveNumber,
-    Program,
     Ratio,
     Steps,
     Text,
     Unbuilt,
-    ValuesFile,
 )
+from pytest_deploy.config.paths import ChartFolder, ExistingFile, PlainPath, Program, ValuesFile
 from pytest_deploy.config.places import Places
 from pytest_deploy.domain.release import Environment, ImageRef, Release, Strategy
 from pytest_deploy.domain.slo import Slo
@@ -272,6 +268,13 @@ class DeployConfig(Section):
             environments=MappingProxyType(
                 {name: section.environment(name, self.service) for name, section in self.environments.items()}
             ),
+        )
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """Names of the configured sections that may be absent; each of the others is a capability that is off."""
+        return tuple(
+            name for name in ("checklist", "tests", *SECTIONS_WITHOUT_ADAPTER) if getattr(self, name) is not None
         )
 
     @property

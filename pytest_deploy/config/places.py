@@ -27,7 +27,9 @@ class Places:
         """Note that an option set this key, and with it all keys below."""
         self.keys = {known: place for known, place in self.keys.items() if known[: len(key)] != key}
         self.options = {known: text for known, text in self.options.items() if known[: len(key)] != key}
-        self.options[key] = option
+        for length in range(1, len(key) + 1):  # the mappings that were made on the way, too
+            if key[:length] not in self.keys:
+                self.options.setdefault(key[:length], option)
 
     def of(self, key: Key) -> str:
         """Return the place of the key; where it has none, of the nearest one above."""

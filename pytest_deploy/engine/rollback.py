@@ -34,19 +34,23 @@ _TRIES = 3
 """How often a refused guarded patch is built anew from a fresh look: the controller writes the same object."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Way:
-    """One undo under way."""
+    """One undo under way, and when the known-good version was first seen to have all traffic."""
 
     deploy: Deploy
     rollout: Target
     undo: Undo
     good: KnownGood
+    began: float
+    traffic_back: timedelta | None = None
 
     def state(self) -> RolloutState:
         state = self.deploy.ports.traffic.state(self.rollout)
         if state is None:
             raise DeployError(f"the Rollout {self.rollout} is gone")
+        if self.traffic_back is None and _has_all_traffic(state, self.good):
+            self.traffic_back = timedelta(seconds=self.deploy.ports.clock.monotonic() - self.began)
         return state
 
     def wait(self, what: str, done: Callable[[RolloutState], bool]) -> RolloutState:
@@ -113,12 +117,13 @@ def _undo(deploy: Deploy, undo: Undo, cause: str) -> RollbackError | None:
     back_to = "nothing (it was not there before)" if undo.known_good is None else undo.known_good.image
     words = f"{where} back to {back_to}"
     deploy.emit(RollbackStarted(at=clock.now(), cause=cause, target=words))
-    traffic_back: list[float] = []
+    way: _Way | None = None
     try:
         if undo.kind is UndoKind.UNINSTALL:
             verified = _uninstall(deploy, undo)
         else:
-            verified = _restore(deploy, undo, lambda: traffic_back.append(clock.monotonic() - began))
+            way = _way(deploy, undo, began)
+            verified = _restore(way)
     except DeployError as error:
         failed = _failed(deploy, undo, error)
         deploy.emit(
@@ -126,7 +131,7 @@ def _undo(deploy: Deploy, undo: Undo, cause: str) -> RollbackError | None:
                 at=clock.now(),
                 target=words,
                 verified=(),
-                traffic_back=timedelta(seconds=traffic_back[0]) if traffic_back else None,
+                traffic_back=way.traffic_back if way else None,
                 took=timedelta(seconds=clock.monotonic() - began),
                 error=str(error),
                 left_behind=failed.left_behind,
@@ -139,25 +144,26 @@ def _undo(deploy: Deploy, undo: Undo, cause: str) -> RollbackError | None:
             at=clock.now(),
             target=words,
             verified=verified,
-            traffic_back=timedelta(seconds=traffic_back[0]) if traffic_back else None,
+            traffic_back=way.traffic_back if way else None,
             took=timedelta(seconds=clock.monotonic() - began),
         )
     )
     return None
 
 
-def _restore(deploy: Deploy, undo: Undo, on_traffic_back: Callable[[], None]) -> tuple[str, ...]:
+def _way(deploy: Deploy, undo: Undo, began: float) -> _Way:
     good, rollout = undo.known_good, undo.rollout
     if good is None or rollout is None:
         raise DeployError(f"the journal does not say where to go back to: {undo}")
-    way = _Way(deploy=deploy, rollout=rollout, undo=undo, good=good)
+    return _Way(deploy=deploy, rollout=rollout, undo=undo, good=good, began=began)
+
+
+def _restore(way: _Way) -> tuple[str, ...]:
     _traffic_back(way)
     _release_back(way)
     _skip_steps(way)
-    way.wait("all traffic on the known-good version", lambda seen: _serves_good(seen, good))
-    on_traffic_back()
-    state = way.wait("the rollback to be verified", lambda seen: bool(verify(seen, good)))
-    return (*verify(state, good), *_verify_release(deploy, undo, good))
+    state = way.wait("the rollback to be verified", lambda seen: bool(verify(seen, way.good)))
+    return (*verify(state, way.good), *_verify_release(way.deploy, way.undo, way.good))
 
 
 def _traffic_back(way: _Way) -> None:
@@ -218,9 +224,11 @@ def _skip_steps(way: _Way) -> None:
         return
 
 
-def _serves_good(state: RolloutState, good: KnownGood) -> bool:
-    served = [v for v in state.versions if v.ready]
-    return state.observed and bool(served) and all(v.image == good.image for v in served)
+def _has_all_traffic(state: RolloutState, good: KnownGood) -> bool:
+    """Whether no request goes to any other version, although pods of one may still be ending."""
+    if not state.observed or state.stable_hash != good.template_hash:
+        return False
+    return state.promoted or state.weight_percent == 0
 
 
 def _verify_release(deploy: Deploy, undo: Undo, good: KnownGood) -> tuple[str, ...]:

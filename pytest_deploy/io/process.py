@@ -27,7 +27,6 @@ _STDERR_LIMIT = 1024 * 1024
 _CHUNK = 64 * 1024
 _DRAIN_S = 1.0
 """A daemon that the child left behind can hold our pipe open for ever; output that is late by this much is not read."""
-_LADDER = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +93,7 @@ def run(
         if timed_out:
             child.end(grace_s)
     except BaseException:
-        child.end(grace_s)
+        child.end_for_sure(grace_s)
         raise
     if child.failure is not None:
         msg = f"{argv[0]} could not be started: {child.failure}"
@@ -147,7 +146,7 @@ class _Output:
         self.cut = 0
 
     def read(self, stream: IO[bytes]) -> None:
-        with suppress(OSError, ValueError):
+        with suppress(OSError), stream:
             while chunk := os.read(stream.fileno(), _CHUNK):
                 room = self.limit - len(self.head)
                 self.head += chunk[:room]
@@ -202,10 +201,9 @@ class _Child:
         )
         self.pid = process.pid
         self.started.set()
-        streams = [stream for stream in (process.stdout, process.stderr) if stream]
         workers = [
             Thread(target=output.read, args=(stream,), daemon=True)
-            for output, stream in zip(self.outputs, streams, strict=True)
+            for output, stream in zip(self.outputs, (process.stdout, process.stderr), strict=True)
         ]
         if process.stdin is not None:
             workers.append(Thread(target=self._feed, args=(process.stdin,), daemon=True))
@@ -214,27 +212,28 @@ class _Child:
         self.status = process.wait()
         for worker in workers:
             worker.join(_DRAIN_S)
-        if not any(worker.is_alive() for worker in workers):
-            for stream in streams:
-                stream.close()
 
     def _feed(self, stream: IO[bytes]) -> None:
         with suppress(OSError), stream:
             stream.write((self.stdin or "").encode())
 
     def end(self, grace_s: float) -> None:
-        """Climb the ladder; an exception meanwhile means: hurry."""
+        """Climb the ladder, then end what is left of the child's group."""
         self.cancelled.set()
-        rungs = list(_LADDER)
-        while not self.ended.is_set() and self.thread.ident is not None:
-            try:
-                self.started.wait()
-                self._signal(rungs.pop(0) if rungs else signal.SIGKILL)
-                self.ended.wait(grace_s)
-            except BaseException:  # noqa: BLE001, PERF203 - the caller's own exception goes on; a child must not stay
-                rungs.clear()
-        # Helpers of a child that is gone: its group outlives it.
+        rungs = [signal.SIGINT, signal.SIGTERM]
+        while self.thread.ident is not None and not self.ended.is_set():
+            self.started.wait()
+            self._signal(rungs.pop(0) if rungs else signal.SIGKILL)
+            self.ended.wait(grace_s)
         self._signal(signal.SIGKILL)
+
+    def end_for_sure(self, grace_s: float) -> None:
+        """End the child although exceptions go on striking us; after the first, nothing is waited for."""
+        while True:
+            try:
+                return self.end(grace_s)
+            except BaseException:  # noqa: BLE001 - the first one, which brought us here, is raised by the caller
+                self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
         if self.pid is not None:

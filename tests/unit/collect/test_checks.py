@@ -76,9 +76,7 @@ def test_a_sound_feature_has_no_problems(problems) -> None:
             "1:1: unexpected 'Scenario: a': expected a tag, Feature:",
             id="no-feature-line",
         ),
-        pytest.param(
-            "# language: xx\nFeature: f\n", "1:1: Language not supported: xx", id="unknown-language"
-        ),
+        pytest.param("# language: xx\nFeature: f\n", "1:1: Language not supported: xx", id="unknown-language"),
         pytest.param(
             'Feature: f\nScenario: a\n Given x\n """\n open',
             '6:1: unexpected end of file, expected """',
@@ -86,19 +84,15 @@ def test_a_sound_feature_has_no_problems(problems) -> None:
         ),
         pytest.param(
             "Feature: f\nScenario: a\n  Whn b\n",
-            "2:1: scenario 'a' has no steps: it would pass; 'Whn b' (line 3) is read as prose: "
-            "did you mean 'When'?",
+            "2:1: scenario 'a' has no steps: it would pass; 'Whn b' (line 3) is read as prose: did you mean 'When'?",
             id="mistyped-keyword",
         ),
         pytest.param(
             "# language: de\nFunktionalität: f\nSzenario: a\n  Wen b\n",
-            "3:1: scenario 'a' has no steps: it would pass; 'Wen b' (line 4) is read as prose: "
-            "did you mean 'Wenn'?",
+            "3:1: scenario 'a' has no steps: it would pass; 'Wen b' (line 4) is read as prose: did you mean 'Wenn'?",
             id="mistyped-german-keyword",
         ),
-        pytest.param(
-            "Feature: f\nScenario: a\n", "2:1: scenario 'a' has no steps: it would pass", id="no-steps"
-        ),
+        pytest.param("Feature: f\nScenario: a\n", "2:1: scenario 'a' has no steps: it would pass", id="no-steps"),
         pytest.param(
             "Feature: f\nScenario: a\n  And b\n",
             "3:3: 'And b' continues nothing: begin with Given, When or Then",
