@@ -32,8 +32,8 @@ class Record(Protocol):
         ...
 
     @property
-    def note(self) -> Path:
-        """Where the deploy note is."""
+    def last_line(self) -> str:
+        """How it ended, in words, and where the note is."""
         ...
 
 
@@ -195,9 +195,7 @@ class Run:
             return
         if self.record is not None:
             yield from (f"deploy {self.deploy.id}: the record is not whole: {why}" for why in self.record.problems)
-        if self.outcome is not None:
-            note = f" - note: {self.record.note}" if self.record is not None else ""
-            yield f"{finish.words(self.deploy, self.outcome)}{note}"
+            yield self.record.last_line
 
     @property
     def status(self) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_deploy.admission import Asked, confirmed, reasons
-from pytest_deploy.collect import FeatureModule
+from pytest_deploy.collect import LABELS, FeatureModule
 from pytest_deploy.domain.outcome import Mode
 from pytest_deploy.errors import ConfigError
 from pytest_deploy.running import Run, Session
@@ -130,7 +130,9 @@ class DeploySession:
         for module, ready in prepared:
             self._session.runs[module.path] = Run(
                 feature=outline.place_of(module.path, 1, options.root).rpartition(":")[0],
-                open=partial(wiring.open_deploy, ready, self.terminal),
+                open=partial(
+                    wiring.open_deploy, ready, self.terminal, {_title(it): it.stash[LABELS] for it in by_feature[module]}
+                ),
                 wanted={item.nodeid for item in by_feature[module]},
                 place=partial(outline.place_of, module.path, root=options.root),
             )

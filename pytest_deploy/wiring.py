@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_deploy.domain.event import DeployStarted, PlanMade
 from pytest_deploy.domain.fault import Fault, parse_fault
 from pytest_deploy.domain.judge import Contract
 from pytest_deploy.domain.outcome import Mode
 from pytest_deploy.domain.plan import Stage
-from pytest_deploy.domain.release import Digest, Environment, Release
+from pytest_deploy.domain.release import Environment, Release
+from pytest_deploy.engine import drill, plan
 from pytest_deploy.engine.deploy import Deploy, Limits
-from pytest_deploy.errors import ConfigError
+from pytest_deploy.errors import ConfigError, ToolMissing
 from pytest_deploy.steps import outline
 
 if TYPE_CHECKING:
     import pytest
 
     from pytest_deploy.config.model import DeployConfig
-    from pytest_deploy.domain.event import Event, Reporter
-    from pytest_deploy.ports import Ports
     from pytest_deploy.report import Reporting
     from pytest_deploy.terminal import Terminal
 
 __all__ = ["Options", "Prepared", "open_deploy", "options", "prepare"]
 
-CONFIG_NAME = "deploy.yaml"
 SANDBOX_CONFIG_NAME = "deploy.sandbox.yaml"
 
 
@@ -42,6 +42,7 @@ class Options:
         config: of ``--deploy-config``; None: looked up from the feature's folder upwards.
         speed: windows are this many times shorter; 1 outside of the sandbox.
         root: places in reports are relative to it.
+        allure_dir: where allure-pytest writes its results; None where it does not.
     """
 
     mode: Mode
@@ -52,6 +53,7 @@ class Options:
     yes: bool
     speed: float
     root: Path
+    allure_dir: Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +98,14 @@ def options(config: pytest.Config) -> Options:
         yes=option("deploy_yes"),
         speed=speed,
         root=config.rootpath,
+        allure_dir=_allure_dir(config),
     )
+
+
+def _allure_dir(config: pytest.Config) -> Path | None:
+    """Return the folder of ``--alluredir``; None where allure-pytest is not installed or not asked for."""
+    given = config.getoption("allure_report_dir", None)
+    return config.invocation_params.dir / given if given else None
 
 
 def prepare(options: Options, feature: Path, steps: Sequence[outline.StepAsked], titles: set[str]) -> Prepared:
@@ -109,8 +118,6 @@ def prepare(options: Options, feature: Path, steps: Sequence[outline.StepAsked],
     Raises:
         ConfigError: with every problem of feature, options and deploy.yaml.
     """
-    from pytest_deploy.config.load import load
-
     problems: list[str] = []
     name = outline.place_of(feature, 1, options.root)
     bound = outline.bound_for(steps)
@@ -131,7 +138,7 @@ def prepare(options: Options, feature: Path, steps: Sequence[outline.StepAsked],
         except ValueError as error:
             problems.append(f"--rehearse-fault {text!r}: {error}")
     try:
-        config = load(_config_path(options, feature), overrides=options.overrides, root=options.root)
+        config = _load(options, feature)
     except ConfigError as error:
         raise ConfigError([*problems, *error.problems]) from error
     release = config.release()
@@ -142,7 +149,7 @@ def prepare(options: Options, feature: Path, steps: Sequence[outline.StepAsked],
         if environment not in release.environments:
             known = ", ".join(release.environments)
             problems.append(f"{name}: deploy.yaml has no environment {environment!r}, only: {known}")
-    if options.mode is Mode.REAL:
+    if options.mode is not Mode.REHEARSAL:
         problems += [
             f"{place}: section {section!r} is configured, but its adapter does not exist yet: "
             "remove the section (its steps are then OFF, and said to be off)"
@@ -164,53 +171,71 @@ def prepare(options: Options, feature: Path, steps: Sequence[outline.StepAsked],
     )
 
 
-def open_deploy(prepared: Prepared, terminal: Terminal) -> tuple[Deploy, Reporting]:
+def open_deploy(
+    prepared: Prepared, terminal: Terminal, labels: Mapping[str, tuple[tuple[str, str], ...]]
+) -> tuple[Deploy, Reporting]:
     """Make the deploy with its world and reporters, and tell that it begins.
+
+    Args:
+        labels: of each scenario, by its title.
 
     Raises:
         DeployError: the world can't be had (no kube context, no sandbox, a missing tool).
     """
     from pytest_deploy.report import Console, Redactor, Reporting
+    from pytest_deploy.worlds import world
 
-    mode, release = prepared.options.mode, prepared.release
+    options, release = prepared.options, prepared.release
     now = datetime.now(UTC)
     deploy_id = f"{now:%Y%m%dT%H%M%SZ}-{release.service}-{secrets.token_hex(2)}"
-    folder = prepared.options.reports / deploy_id
-    color = terminal.is_terminal and "NO_COLOR" not in os.environ
-    console = None if terminal.quiet else Console(terminal.write, tty=terminal.is_terminal, color=color)
-    reporting = Reporting(prepared.options.reports, deploy_id, console, Redactor(()))
-    ports = _WORLDS[mode](prepared, folder, deploy_id)
+    console = None
+    if not terminal.quiet:
+        color = terminal.is_terminal and "NO_COLOR" not in os.environ
+        width = shutil.get_terminal_size((120, 24)).columns
+        console = Console(terminal.write, tty=terminal.is_terminal, width=width, color=color)
+    reporting = Reporting(
+        options.reports,
+        deploy_id,
+        console,
+        Redactor(()),
+        labels=lambda title: labels.get(title, ()),
+        allure_dir=options.allure_dir,
+        environ=os.environ,
+    )
+    made = world(options.mode, prepared.config, release, options.reports / deploy_id, deploy_id, terminal.line)
     deploy = Deploy(
         id=deploy_id,
-        mode=mode,
-        release=_with_digest(release, deploy_id) if mode is not Mode.REAL else release,
-        environment=prepared.environment,
+        mode=options.mode,
+        release=made.release,
+        environment=made.release.environments[prepared.environment.name],
         slo=prepared.config.slo,
         stages=prepared.stages,
         limits=_limits(prepared),
         judge=Contract(min_requests=prepared.config.gate.min_requests),
-        ports=ports,
+        ports=made.ports,
         emit=reporting,
         labels={"deploy-id": deploy_id.lower()},
         drill=prepared.drill,
     )
-    _announce(deploy, prepared, reporting)
+    _announce(deploy, prepared)
     return deploy, reporting
 
 
-def _config_path(options: Options, feature: Path) -> Path:
-    from pytest_deploy.config.load import find
+def _load(options: Options, feature: Path) -> DeployConfig:
+    from pytest_deploy.config.load import find, load
 
     if options.config is not None:
-        return options.config
-    if options.mode is Mode.SANDBOX:
+        return load(options.config, overrides=options.overrides, root=options.root)
+    if options.mode is not Mode.SANDBOX:
+        return load(find(feature.parent), overrides=options.overrides, root=options.root)
+    try:
+        own = find(feature.parent, SANDBOX_CONFIG_NAME)
+    except ConfigError:
         from pytest_deploy.sandbox import PROFILE
 
-        try:
-            return find(feature.parent, SANDBOX_CONFIG_NAME)
-        except ConfigError:
-            return PROFILE
-    return find(feature.parent, CONFIG_NAME)
+        chart = f"chart_path={options.root / 'charts' / 'checkout-api'}"
+        return load(PROFILE, overrides=(chart, *options.overrides))
+    return load(own, overrides=options.overrides, root=options.root)
 
 
 def _stage_problems(stages: Sequence[Stage], *, drill: bool) -> list[str]:
@@ -283,36 +308,3 @@ def _commit(root: Path) -> str | None:
     except ToolMissing:
         return None
     return done.stdout.strip() or None if done.status == 0 else None
-
-
-def _rehearsal(prepared: Prepared, folder: Path, release: Release) -> Ports:
-    from pytest_deploy.rehearsal import World
-
-    prometheus = prepared.config.metrics.prometheus
-    world = World(
-        release=release,
-        scrape_interval=timedelta(seconds=prometheus.scrape_interval_s),
-        version_label=prometheus.version_label is not None,
-        sections=prepared.config.sections,
-        journal=FileJournal(folder / "journal.jsonl"),
-    )
-    return world.ports()
-
-
-def _real(prepared: Prepared, folder: Path, release: Release) -> Ports:
-    from pytest_deploy.adapters.argo import ArgoTraffic
-    from pytest_deploy.adapters.helm import HelmCli
-    from pytest_deploy.adapters.kubernetes import KubernetesCluster
-    from pytest_deploy.adapters.prometheus import PrometheusMetrics
-    from pytest_deploy.io.clock import SystemClock
-
-    del release
-    return Ports(
-        clock=SystemClock(),
-        journal=FileJournal(folder / "journal.jsonl"),
-        cluster=KubernetesCluster(),
-        helm=HelmCli(prepared.config.tools.helm),
-        traffic=ArgoTraffic(),
-        metrics=PrometheusMetrics(prepared.config.metrics.prometheus),
-        helm_binary=prepared.config.tools.helm,
-    )

@@ -1,0 +1,1 @@
+"""The real things behind the ports, one file each; they never import each other."""

@@ -32,7 +32,10 @@ COVERAGE_RATIO = 0.8
 class Judge(Protocol):
     """Anything that turns evidence into a ruling; must be pure, and say PASS only at the window's end."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The rule book's name, for reports."""
+        ...
 
     def __call__(self, evidence: Evidence, objective: Objective) -> Ruling | None:
         """Return the ruling; None while the window lasts and nothing is beyond doubt."""

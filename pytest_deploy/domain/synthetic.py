@@ -12,7 +12,7 @@ from itertools import pairwise
 
 __all__ = ["BUCKETS_S", "Behaviour", "bucket_shares", "mean_s"]
 
-BUCKETS_S: tuple[float, ...] = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, math.inf)
+BUCKETS_S: tuple[float, ...] = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, math.inf)
 """Upper bounds (``le``) of the latency histogram, in seconds; the last is +Inf."""
 
 _AT_P95 = 0.95
@@ -46,7 +46,7 @@ def bucket_shares(p95_ms: float) -> tuple[float, ...]:
 
     ``histogram_quantile`` reads a bucket as if its requests were spread evenly. So the share at both ends of the
     p95's bucket is chosen so that this straight line is at 0.95 exactly at the p95. A p95 beyond the last finite
-    bound is read as that bound: https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile
+    bound is read as that bound, one far below the first as 0.95 of it: https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile
 
     Args:
         p95_ms: milliseconds, more than 0.
@@ -56,11 +56,11 @@ def bucket_shares(p95_ms: float) -> tuple[float, ...]:
     low, high = (BUCKETS_S[index - 1] if index else 0.0), BUCKETS_S[index]
     if math.isinf(high):
         return tuple(_AT_P95 * (bound / p95_s) if math.isfinite(bound) else 1.0 for bound in BUCKETS_S)
-    place = (p95_s - low) / (high - low)
-    at_low = _AT_P95 - place * _AROUND_P95 if index else 0.0
-    at_high = at_low + _AROUND_P95 if index else _AT_P95 / place
-    if not index:
-        at_high = min(at_high, 1.0)
+    if index:
+        at_low = _AT_P95 - _AROUND_P95 * (p95_s - low) / (high - low)
+        at_high = at_low + _AROUND_P95
+    else:
+        at_low, at_high = 0.0, min(1.0, _AT_P95 * high / p95_s)
     below = tuple(at_low * (bound / low) for bound in BUCKETS_S[:index])
     above = tuple(1 - (1 - at_high) / 4**step for step in range(len(BUCKETS_S) - index - 1))
     return (*below, *above, 1.0)

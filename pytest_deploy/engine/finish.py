@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pytest_deploy.domain.event import DeployEnded
 from pytest_deploy.domain.journal import Milestone
-from pytest_deploy.domain.outcome import Mode, Outcome
+from pytest_deploy.domain.outcome import Outcome
 from pytest_deploy.engine import rollback
 from pytest_deploy.engine.deploy import Deploy, Ending
 from pytest_deploy.errors import ConfigError, DeployCancelled, DeployError, Refused, RollbackError
 
-__all__ = ["close", "roll_back", "words"]
+__all__ = ["close", "roll_back"]
 
 
 def roll_back(deploy: Deploy) -> None:
@@ -39,17 +39,15 @@ def close(deploy: Deploy) -> Outcome:
     outcome = _outcome(deploy)
     if outcome is not Outcome.NEEDS_HUMAN and deploy.tx.opened:
         deploy.tx.milestone(Milestone.CLOSED, observed=outcome.words)
-    text = words(deploy, outcome)
+    text = _words(deploy, outcome)
     deploy.emit(DeployEnded(at=deploy.ports.clock.now(), outcome=outcome, words=text, off=len(deploy.off)))
     return outcome
 
 
-def words(deploy: Deploy, outcome: Outcome) -> str:
+def _words(deploy: Deploy, outcome: Outcome) -> str:
     """Return the last line: ``deploy <id>: COMMITTED``, and how many steps were off."""
-    asides = [] if deploy.mode is Mode.REAL else [deploy.mode.upper()]
-    if deploy.off:
-        asides.append(f"{len(deploy.off)} steps OFF: {', '.join(dict.fromkeys(deploy.off))}")
-    return f"deploy {deploy.id}: {outcome.words}" + (f" ({'; '.join(asides)})" if asides else "")
+    off = f" ({len(deploy.off)} steps OFF: {', '.join(dict.fromkeys(deploy.off))})" if deploy.off else ""
+    return f"deploy {deploy.id}: {outcome.words}{off}"
 
 
 def _outcome(deploy: Deploy) -> Outcome:

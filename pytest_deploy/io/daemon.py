@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -19,7 +19,7 @@ from pytest_deploy.errors import ToolTimedOut
 from pytest_deploy.io.clock import SystemClock
 from pytest_deploy.io.process import DEFAULT_INHERIT, child_environment, find_program, run
 
-__all__ = ["Daemon", "find", "pause", "resume", "spawn", "started_with", "stop", "undisturbed"]
+__all__ = ["Daemon", "find", "pause", "program", "resume", "spawn", "started_with", "stop"]
 
 _PROC = Path("/proc")
 _POLL = timedelta(milliseconds=20)
@@ -94,6 +94,15 @@ def started_with(name: str, value: str) -> list[Daemon]:
     return [daemon for daemon in found if daemon.pid != os.getpid()]
 
 
+def program(daemon: Daemon) -> str:
+    """Return the program that the process runs, as its argv names it; empty: it is gone."""
+    if _PROC.joinpath("self").exists():
+        with suppress(OSError):
+            return (_PROC / str(daemon.pid) / "cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
+        return ""
+    return run(("ps", "-o", "command=", "-p", str(daemon.pid)), timeout_s=10).stdout.partition(" ")[0].strip()
+
+
 def pause(daemon: Daemon) -> None:
     """Freeze the process (SIGSTOP): its sockets stay open, and nothing answers."""
     _send(daemon, signal.SIGSTOP)
@@ -126,17 +135,6 @@ def stop(daemons: Sequence[Daemon], *, grace_s: float = 5.0) -> None:
         pids = ", ".join(str(daemon.pid) for daemon in left)
         msg = f"processes {pids} are still there {grace_s:g} s after SIGKILL"
         raise ToolTimedOut(msg, hint=f"look at them with: ps -o pid,stat,args -p {pids.replace(' ', '')}")
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Hold signals back meanwhile: what is started in here is also written down in here."""
-    held = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _send(daemon: Daemon, number: signal.Signals) -> None:

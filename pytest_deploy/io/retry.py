@@ -21,8 +21,8 @@ _LONGEST_S = 5.0
 """Waits double from the first to the longest. Both are arbitrary: a restarting server is back in seconds."""
 
 
-class TryAgain(Exception):  # noqa: N818 - it is a request to the loop, the error is inside
-    """An attempt failed in a way that may pass.
+class TryAgain(Exception):
+    """An attempt failed in a way that may pass; the error is inside.
 
     Args:
         error: what is raised when no time is left.

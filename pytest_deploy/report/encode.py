@@ -11,13 +11,13 @@ from typing import get_args
 
 from pytest_deploy.domain.action import Action, Json
 
-__all__ = ["instant", "to_json"]
+__all__ = ["to_json"]
 
 _ACTIONS = get_args(Action)
 
 
 def to_json(value: object) -> Json:
-    """Return a value as JSON: times in ISO 8601 (UTC, ``Z``), durations in seconds, dataclasses as objects.
+    """Return a value as JSON: times as ``2026-11-24T10:15:00.250Z``, durations in seconds, dataclasses as objects.
 
     An action also says its ``kind``; a number that is not finite is null.
 
@@ -33,7 +33,7 @@ def to_json(value: object) -> Json:
         case float():
             simple = value if math.isfinite(value) else None
         case datetime():
-            simple = instant(value)
+            simple = _instant(value)
         case timedelta():
             simple = value.total_seconds()
         case Mapping():
@@ -49,7 +49,6 @@ def to_json(value: object) -> Json:
     return simple
 
 
-def instant(at: datetime) -> str:
-    """Return a time in UTC: ``2026-11-24T10:15:00Z``, with milliseconds where there are any."""
+def _instant(at: datetime) -> str:
     text = at.astimezone(UTC).isoformat(timespec="milliseconds" if at.microsecond >= 1000 else "seconds")
     return text.replace("+00:00", "Z")

@@ -111,7 +111,7 @@ class Record:
     rollbacks: list[RollbackRecord] = field(default_factory=list)
     ended: DeployEnded | None = None
 
-    def apply(self, event: Event) -> None:
+    def apply(self, event: Event) -> None:  # noqa: C901, PLR0912 - one flat dispatch over the events
         """Take in what happened; of looks and waits nothing is kept."""
         match event:
             case ScenarioStarted() | ScenarioEnded() | StepStarted() | StepEnded():

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from pytest_deploy.domain.outcome import Mode
 from pytest_deploy.domain.quantity import format_duration
 from pytest_deploy.domain.verdict import Verdict, VerdictKind
-from pytest_deploy.report.encode import instant
 from pytest_deploy.report.record import Record, RollbackRecord
 
 __all__ = [
@@ -103,14 +103,14 @@ def facts(record: Record) -> Iterator[tuple[str, str]]:
     yield "Approver", found.get("approver") or ("off" if _is_off(record, "approval") else "nobody was asked")
     before = found.get("revision_before", "not read")
     yield "Helm revision", f"{before} -> {found.get('revision_after', 'no new one recorded')}"
-    yield "Pods ready", found.get("pods_ready") or "see the way back" * bool(record.rollbacks) or "not counted"
+    yield "Pods ready", found.get("pods_ready") or _pods(record)
     yield "Traffic", _traffic(record)
     yield "Cluster", found.get("cluster", "not asked")
-    yield "Started", instant(first.at)
+    yield "Started", _utc(first.at)
     ended = record.ended
-    yield "Ended", instant(ended.at) if ended else "not ended when this was written"
+    yield "Ended", _utc(ended.at) if ended else "not ended when this was written"
     if ended is not None:
-        yield "Duration", format_duration(ended.at - first.at) or "0 s"
+        yield "Duration", format_duration(ended.at - first.at)
     yield "Off", ", ".join(dict.fromkeys(each.section for each in record.off)) or "nothing"
 
 
@@ -140,15 +140,15 @@ def rollback_facts(record: Record, rollback: RollbackRecord) -> Iterator[tuple[s
     yield "Trigger", _trigger(record, rollback)
     if stopped is not None:
         yield "Where", ", ".join(part for part in (stopped.scenario, stopped.step, stopped.place) if part)
-        yield "Stopped at", instant(stopped.at)
+        yield "Stopped at", _utc(stopped.at)
     yield "Rolled back", rollback.started.target
-    yield "Began at", instant(rollback.started.at)
+    yield "Began at", _utc(rollback.started.at)
     if ended is None:
         yield "Result", "not known: nobody saw it end"
         return
-    back = "not seen" if ended.traffic_back is None else f"after {_duration(ended.traffic_back)}"
+    back = "not seen" if ended.traffic_back is None else f"after {format_duration(ended.traffic_back)}"
     yield "Traffic back", back
-    yield ("Given up after" if ended.error else "Time to restore"), _duration(ended.took)
+    yield ("Given up after" if ended.error else "Time to restore"), format_duration(ended.took)
     yield "Verified", "no" if ended.error else "yes: " + "; ".join(ended.verified)
 
 
@@ -168,6 +168,10 @@ def help_needed(record: Record) -> Help | None:
     )
 
 
+def _utc(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def _row(verdict: Verdict) -> GateRow:
     asked = "after promotion" if verdict.weight is None else f"{verdict.weight} %"
     actual = "-" if verdict.actual_percent is None else f"{verdict.actual_percent:.1f} %"
@@ -175,7 +179,7 @@ def _row(verdict: Verdict) -> GateRow:
         weight=asked,
         actual=actual,
         gate=verdict.objective.name,
-        window=f"{_duration(verdict.watched)} of {_duration(verdict.window)}",
+        window=f"{format_duration(verdict.watched)} of {format_duration(verdict.window)}",
         requests=f"{verdict.samples}",
         value=verdict.value_text,
         limit=f"<= {verdict.limit_text}",
@@ -197,7 +201,8 @@ def _traffic(record: Record) -> str:
     if record.needs_human:
         return "unknown: the rollback failed"
     if record.rollbacks:
-        return "all of it to the old version, verified" if record.rollbacks[-1].verified else "on its way back"
+        verified = all(each.verified for each in record.rollbacks)
+        return "all of it to the old version, verified" if verified else "on its way back"
     if record.state is None:
         return "not moved"
     if record.committed:
@@ -206,11 +211,13 @@ def _traffic(record: Record) -> str:
     return f"{new:.1f} % to the new version, {100 - new:.1f} % to the old one, as last seen"
 
 
+def _pods(record: Record) -> str:
+    if record.rollbacks:
+        return "as verified by the rollback" if all(each.verified for each in record.rollbacks) else "unknown"
+    if record.state is None:
+        return "not counted"
+    return ", ".join(f"{each.ready} of {each.wanted} of {each.image}" for each in record.state.versions)
+
+
 def _is_off(record: Record, section: str) -> bool:
     return any(each.section == section for each in record.off)
-
-
-def _duration(duration: object) -> str:
-    from datetime import timedelta
-
-    return (format_duration(duration) if isinstance(duration, timedelta) else "") or "0 s"

@@ -1,0 +1,178 @@
+"""The one door to HTTP services: limits on time and size, retries of reads, and errors that hold no secrets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pytest_deploy.errors import Faulted, Rejected, RemoteError, Throttled, Unreachable
+from pytest_deploy.io.retry import TryAgain, patiently
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from pytest_deploy.domain.action import Json
+    from pytest_deploy.ports import Clock
+
+__all__ = ["Answer", "Http"]
+
+_CONNECT_S = 5.0
+_BODY_LIMIT = 8 * 1024 * 1024
+_WORDS_LIMIT = 300
+_OK, _REDIRECT, _CLIENT, _TOO_MANY, _FAULT = 200, 300, 400, 429, 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A service's answer, parsed."""
+
+    status: int
+    body: Json
+
+
+class Http:
+    """One service, one client; opened with the first request.
+
+    Args:
+        url: base address, no credentials in it.
+        service: its name in errors.
+        timeout: for one call, its retries included.
+        transport: the network's place, for tests; None: the real one.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        service: str,
+        clock: Clock,
+        timeout: timedelta,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._service = service
+        self._clock = clock
+        self._timeout = timeout
+        self._transport = transport
+        parts = urlsplit(url)
+        self._where = f"{service} ({parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''})"
+
+    @cached_property
+    def _client(self) -> httpx2.Client:
+        import httpx2
+
+        return httpx2.Client(
+            transport=self._transport,
+            follow_redirects=False,
+            headers={"accept": "application/json", "user-agent": "pytest-deploy"},
+        )
+
+    def get(self, path: str, params: Mapping[str, str], *, accept: Collection[int] = ()) -> Answer:
+        """Return the JSON that the service answers with.
+
+        Args:
+            accept: statuses beside 2xx whose JSON is an answer, not an error.
+
+        Raises:
+            Unreachable: no answer in time.
+            Throttled: 429 until the end of our patience.
+            Rejected: any other 4xx.
+            Faulted: 5xx until the end of our patience, a redirect, or a body that is no JSON or too large.
+        """
+        return patiently(
+            lambda left: self._attempt(path, params, accept, left), clock=self._clock, patience=self._timeout
+        )
+
+    def _attempt(self, path: str, params: Mapping[str, str], accept: Collection[int], left: timedelta) -> Answer:
+        import httpx2
+
+        left_s = max(0.001, left.total_seconds())
+        end = self._clock.monotonic() + left_s
+        timeout = httpx2.Timeout(left_s, connect=min(left_s, _CONNECT_S))
+        try:
+            with self._client.stream("GET", self._url + path, params=dict(params), timeout=timeout) as response:
+                body = self._body(response, end)
+        except httpx2.TimeoutException as error:
+            raise TryAgain(self._unreachable(f"no answer within {left_s:.1f} s ({_kind(error)})")) from error
+        except httpx2.HTTPError as error:
+            raise TryAgain(self._unreachable(f"{_kind(error)}: {str(error)[:_WORDS_LIMIT]}")) from error
+        return self._judged(response, body, accept)
+
+    def _body(self, response: httpx2.Response, end: float) -> bytes:
+        body = bytearray()
+        for chunk in response.iter_bytes():
+            body += chunk
+            if len(body) > _BODY_LIMIT:
+                raise Faulted(f"{self._where}: an answer of more than {_BODY_LIMIT >> 20} MiB")
+            if self._clock.monotonic() > end:
+                raise self._unreachable("the answer had begun but did not end in time")
+        return bytes(body)
+
+    def _judged(self, response: httpx2.Response, body: bytes, accept: Collection[int]) -> Answer:
+        status = response.status_code
+        data = _parsed(body)
+        if _OK <= status < _REDIRECT or status in accept:
+            if data is None:
+                raise Faulted(
+                    f"{self._where} answered {status} with {_words(response, body)} where JSON was expected",
+                    hint="is this the service itself, or a proxy's or a login page?",
+                )
+            return Answer(status=status, body=data[0])
+        said = f"{self._where} answered {status}: {_words(response, body)}"
+        if status == _TOO_MANY:
+            raise TryAgain(Throttled(said, hint="it asked us to slow down"), wait=self._retry_after(response))
+        if status >= _FAULT:
+            raise TryAgain(Faulted(said), wait=self._retry_after(response))
+        if status >= _CLIENT:
+            raise Rejected(said, hint="check the address, and that this machine may read there")
+        raise Faulted(said, hint="a redirect is not followed: give the address that it leads to")
+
+    def _retry_after(self, response: httpx2.Response) -> timedelta | None:
+        """How long the service asked to wait: seconds or a date (RFC 9110, 10.2.3); None: not said."""
+        text = response.headers.get("retry-after", "")
+        if text.isdigit():
+            return timedelta(seconds=min(int(text), 86400))
+        try:
+            when = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        now = self._clock.now()
+        return max(timedelta(), _aware(when, now) - now)
+
+    def _unreachable(self, what: str) -> RemoteError:
+        return Unreachable(f"{self._where} does not answer: {what}", hint="check its address and the network")
+
+
+def _aware(when: datetime, now: datetime) -> datetime:
+    return when if when.tzinfo else when.replace(tzinfo=now.tzinfo)
+
+
+def _kind(error: Exception) -> str:
+    return type(error).__name__
+
+
+def _parsed(body: bytes) -> tuple[Json] | None:
+    try:
+        return (json.loads(body),)
+    except ValueError:
+        return None
+
+
+def _words(response: httpx2.Response, body: bytes) -> str:
+    """What an answer says, in a line: its own error text; a page's is not repeated."""
+    data = _parsed(body)
+    if data is not None and isinstance(data[0], dict):
+        text = data[0].get("error") or data[0].get("message")
+        if isinstance(text, str):
+            return " ".join(text.split())[:_WORDS_LIMIT]
+    kind = response.headers.get("content-type", "").partition(";")[0] or "no content type"
+    if "html" in kind or body.lstrip()[:1] == b"<":
+        return f"an HTML page of {len(body)} bytes"
+    text = " ".join(body[: 4 * _WORDS_LIMIT].decode(errors="replace").split())[:_WORDS_LIMIT]
+    return f"{kind}, {text!r}" if text else "an empty body"

@@ -1,0 +1,90 @@
+"""The folder of a deploy's reports: never a reason to touch the cluster, always one to say that evidence is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from pytest_deploy.domain.event import Event
+from pytest_deploy.report.encode import to_json
+
+__all__ = ["Reports"]
+
+JOURNAL = "journal.jsonl"
+
+
+class Reports:
+    """``<root>/<deploy-id>/``, and ``<root>/latest`` that points at it.
+
+    What can't be written is kept in ``problems`` and raised nowhere: a full disk must not change what becomes
+    of the deploy, only the exit status.
+
+    Args:
+        root: made where it is missing.
+    """
+
+    def __init__(self, root: Path, deploy_id: str) -> None:
+        self.folder = root / deploy_id
+        self.problems: list[str] = []
+        self._log: int | None = None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _point_at(root / "latest", deploy_id)
+        except OSError as error:
+            self.problem(f"{self.folder} can't be made", error)
+
+    def write(self, name: str, text: str) -> bool:
+        """Write a file, whole or not at all, and say whether it is there now."""
+        path = self.folder / name
+        half = path.with_name(f".{name}.part")
+        try:
+            half.write_text(text, encoding="utf-8")
+            half.replace(path)
+        except OSError as error:
+            self.problem(f"{path} can't be written", error)
+            return False
+        return True
+
+    def log(self, event: Event) -> None:
+        """Append an event to the journal's file, as an object of type ``event``.
+
+        It says its ``kind`` and ``at``, and the event's own fields. The journal's entries, which alone decide
+        what is undone, are of type ``journal`` in the same file.
+        """
+        body = to_json(event)
+        line = json.dumps({"type": "event", "kind": type(event).__name__} | (body if isinstance(body, dict) else {}))
+        try:
+            if self._log is None:
+                self._log = os.open(self.folder / JOURNAL, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            _append(self._log, f"{line}\n".encode())
+        except OSError as error:
+            self.problem(f"{self.folder / JOURNAL}: an event can't be logged", error)
+
+    def close(self) -> None:
+        """Close the log; a later event opens it again."""
+        if self._log is not None:
+            os.close(self._log)
+            self._log = None
+
+    def problem(self, what: str, error: Exception) -> None:
+        """Keep what went wrong, each kind of it once."""
+        said = error.strerror if isinstance(error, OSError) and error.strerror else repr(error)
+        text = f"{what}: {said}"
+        if text not in self.problems:
+            self.problems.append(text)
+
+
+def _append(file: int, line: bytes) -> None:
+    """Append a line whole or not at all: a torn one would take the journal entry that follows it along."""
+    size = os.fstat(file).st_size
+    if os.write(file, line) < len(line):
+        os.ftruncate(file, size)
+        raise OSError(None, "only a part of the line could be written")
+
+
+def _point_at(link: Path, target: str) -> None:
+    new = link.with_name(f".{link.name}-{target}")
+    new.unlink(missing_ok=True)
+    new.symlink_to(target)
+    new.replace(link)

@@ -1,0 +1,69 @@
+"""What reads of the cluster must tell."""
+
+# ruff: noqa: S101 - a contract is made of assertions
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pytest_deploy.domain.rollout import Permission, Pod
+from pytest_deploy.errors import Refused
+from pytest_deploy.testing.contracts.world import NEW, OnRelease, World
+
+__all__ = ["ClusterContract"]
+
+
+class ClusterContract(OnRelease):
+    """Reads of the cluster."""
+
+    def test_a_cluster_has_one_identity(self, world: World) -> None:
+        """Who answers is told by server and version, twice the same."""
+        first = world.ports.cluster.identity(world.environment)
+        assert first.server
+        assert first.version
+        assert first == world.ports.cluster.identity(world.environment)
+
+    def test_an_unknown_context_is_refused(self, world: World) -> None:
+        """A context that does not exist is refused by its name."""
+        with pytest.raises(Refused, match="not-there"):
+            world.ports.cluster.identity(replace(world.environment, context="not-there"))
+
+    def test_an_account_that_may_do_all_is_denied_nothing(self, world: World) -> None:
+        """This world's account may patch rollouts and their status."""
+        namespace = world.environment.namespace
+        asked = [
+            Permission(verb="patch", group="argoproj.io", resource=resource, namespace=namespace)
+            for resource in ("rollouts", "rollouts/status")
+        ]
+        assert world.ports.cluster.denied(world.environment, asked) == ()
+
+    def test_the_pods_are_those_of_the_rollout(self, world: World) -> None:
+        """At rest each pod of the Rollout is ready, runs its image and carries the stable version's hash."""
+        state = self.state(world)
+        pods = world.ports.cluster.pods(self.rollout(world), world.service)
+        assert len(pods) == state.replicas
+        assert {(p.template_hash, p.image, p.ready, p.trouble) for p in pods} == {
+            (state.stable_hash, state.image, True, "")
+        }
+
+    def test_a_missing_rollout_has_no_pods(self, world: World) -> None:
+        """Where there is no Rollout there are no pods of it."""
+        assert world.ports.cluster.pods(replace(self.rollout(world), name="not-there"), world.service) == ()
+
+    def test_a_crash_is_told_in_kubernetes_words(self, world: World) -> None:
+        """A pod that crashes is not ready, and its trouble says CrashLoopBackOff; the others have none."""
+        world.make_crash()
+        world.ports.helm.execute(world.upgrade_to(NEW, base_revision=1))
+        clock, target = world.ports.clock, self.rollout(world)
+        end = clock.monotonic() + 60
+        troubled: list[Pod] = []
+        while not troubled and clock.monotonic() < end:
+            world.let_time_pass(0.3)
+            pods = world.ports.cluster.pods(target, world.service)
+            troubled = [pod for pod in pods if pod.trouble]
+        assert troubled, "no pod was in trouble within 60 s"
+        new = self.state(world).current_hash
+        assert {(pod.template_hash, pod.ready) for pod in troubled} == {(new, False)}
+        assert all(pod.trouble.startswith("CrashLoopBackOff") for pod in troubled)
