@@ -196,18 +196,19 @@ class Faults(Protocol):
 
 
 CAPABILITIES: Mapping[str, str] = {
-    "sign": "signature, provenance and SBOM are verified",
-    "scan": "known vulnerabilities are looked for",
-    "tests": "the repository's tests are run",
-    "chart_checks": "the chart is linted and validated",
-    "smoke": "the smoke test is run",
-    "approval": "an approver is asked",
-    "incidents": "open incidents are looked for",
-    "checklist": "the deployment checklist is read",
-    "tickets": "the deploy ticket is closed",
-    "chat": "the deploy note is posted",
+    "build": "building and pushing the image",
+    "sign": "verifying signature, provenance and SBOM",
+    "scan": "the scan for vulnerabilities",
+    "tests": "running the repository's tests",
+    "chart_checks": "lint and validation of the chart",
+    "smoke": "the smoke test",
+    "approval": "asking for approval",
+    "incidents": "looking for open incidents",
+    "checklist": "reading the deployment checklist",
+    "tickets": "closing the deploy ticket",
+    "chat": "posting the deploy note",
 }
-"""Each section of deploy.yaml that may be absent, and what is then not done."""
+"""Each section of deploy.yaml that may be absent, and the work that is then not done."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,11 +18,13 @@ class Gate:
     """One ``Then`` gate: an objective over a window.
 
     Args:
+        scenario: its title with the Examples filled in: rows share their lines, and are other gates all the same.
         place: ``file:line`` in the feature.
     """
 
     objective: Objective
     window: timedelta
+    scenario: str
     place: str
 
 

@@ -140,7 +140,7 @@ class Deploy:
         """Let the step pass although nothing was done, and say so everywhere."""
         self.off.append(section)
         self.step_status = "off"
-        self.found(f"OFF: deploy.yaml has no {section!r} section, so {what} was NOT done")
+        self.found(f"{what} was NOT done: deploy.yaml has no {section!r} section")
         self.emit(CapabilityOff(at=self.ports.clock.now(), capability=what, section=section))
 
     def fail(self, error: BaseException) -> None:
@@ -183,7 +183,7 @@ class Deploy:
         """
         for stage in self.stages:
             for gate in stage.gates:
-                if gate.place == self.place and stage.scenario == self.scenario:
+                if (gate.place, gate.scenario) == (self.place, self.scenario):
                     return gate, stage.gates
         raise DeployError(
             f"{self.place}: the gate follows no canary weight in its scenario",

@@ -143,7 +143,12 @@ def _provoke(deploy: Deploy, place: str) -> None:
     if deploy.reached is None:
         raise DeployError("the canary has no traffic yet: there is nothing that could break a gate")
     together = tuple(
-        Gate(objective=objective, window=deploy.slo.window, place=f"{place} {objective.name}")
+        Gate(
+            objective=objective,
+            window=deploy.slo.window,
+            scenario=deploy.scenario,
+            place=f"{place} {objective.name}",
+        )
         for objective in deploy.slo.objectives
     )
     try:

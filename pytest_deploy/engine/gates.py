@@ -36,6 +36,8 @@ def check(deploy: Deploy, gate: Gate, together: Sequence[Gate]) -> None:
         other = next(v for v in deploy.verdicts.values() if v is not None and v.kind is VerdictKind.FAIL)
         deploy.found(f"no breach by then; the watch was ended by: {other.sentence}")
         return
+    if not deploy.committed and verdict.weight != deploy.reached:
+        raise DeployError(f"the verdict is of {verdict.weight} %, the canary stands at {deploy.reached} %")
     deploy.found(verdict.sentence)
     if verdict.kind is not VerdictKind.PASS:
         raise _breach(verdict)

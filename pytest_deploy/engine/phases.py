@@ -22,7 +22,7 @@ def build(deploy: Deploy) -> None:
     """
     builder = deploy.ports.builder
     if builder is None:
-        deploy.switched_off("build", "the image is built and pushed")
+        deploy.switched_off("build", CAPABILITIES["build"])
         return
     image = deploy.release.image
 
@@ -111,7 +111,7 @@ def holds_afterwards(deploy: Deploy, window: timedelta, place: str) -> None:
     if not deploy.committed:
         raise DeployError("the new version is not committed yet: there is no afterwards to judge")
     together = tuple(
-        Gate(objective=objective, window=window, place=f"{place} {objective.name}")
+        Gate(objective=objective, window=window, scenario=deploy.scenario, place=f"{place} {objective.name}")
         for objective in deploy.slo.objectives
     )
     _all_hold(deploy, together)

@@ -1,7 +1,7 @@
 """The rollout controller's model: a Rollout object, and what its controller makes of it, step by step.
 
 It does what Argo Rollouts does with a basic canary (no traffic router: weights are rounded to pods), read in
-https://github.com/argoproj/argo-rollouts/tree/v1.8.3/rollout (canary.go, sync.go) and seen on a control plane.
+https://github.com/argoproj/argo-rollouts/tree/master/rollout (canary.go, sync.go).
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ class RehearsedHelm:
     def _rollback(self, place: Place, action: HelmRollback) -> str:
         """Roll back; a pending revision does not keep Helm from it, and a failure leaves none deployed.
 
-        Read in https://github.com/helm/helm/blob/v3.18.4/pkg/action/rollback.go
+        Read in https://github.com/helm/helm/blob/main/pkg/action/rollback.go
         """
         target = next((r for r in place.revisions if r.number == action.revision), None)
         if target is None:

@@ -27,7 +27,7 @@ def split(replicas: int, weight: int) -> tuple[int, int]:
 
     The pair nearest to the weight out of ``replicas`` pods or one more; between 1 and 99 % each version has
     at least one. Where two are as near, the one with fewer pods in all, then with more canary pods:
-    https://github.com/argoproj/argo-rollouts/blob/v1.8.3/utils/replicaset/canary.go
+    https://github.com/argoproj/argo-rollouts/blob/master/utils/replicaset/canary.go
     """
     if weight in {0, 100} or replicas == 0:
         canary = replicas * weight // 100

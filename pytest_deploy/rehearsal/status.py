@@ -45,7 +45,7 @@ class Status:
             "phase": self.phase.value,
             "message": self.message,
         }
-        document = {key: value for key, value in full.items() if value}
+        document: dict[str, Json] = {key: value for key, value in full.items() if value}
         return document if self.step_index is None else {**document, "currentStepIndex": self.step_index}
 
     def take(self, document: Mapping[str, Json]) -> None:

@@ -55,8 +55,8 @@ def _help(record: Record) -> Iterator[str]:
 
 
 def _rollbacks(record: Record) -> Iterator[str]:
-    for rollback in record.rollbacks:
-        yield "## Rollback"
+    for index, rollback in enumerate(record.rollbacks, 1):
+        yield "## Rollback" + (f" {index} of {len(record.rollbacks)}" if len(record.rollbacks) > 1 else "")
         yield ""
         yield from _table(
             ("", ""),

@@ -45,6 +45,10 @@ class Reporting:
         labels: see ``Labels``; None: there are none.
         allure_dir: where allure-pytest writes its results; None where it does not: we then write our own.
         environ: of the process, for the address of the CI run; nothing else of it is read.
+
+    Attributes:
+        record: what is known so far; None before the deploy began.
+        last_line: how it ended and where the note is; "" before the end.
     """
 
     def __init__(
@@ -74,6 +78,11 @@ class Reporting:
     def problems(self) -> list[str]:
         """What of the evidence could not be written; a deploy with any does not end in exit status 0."""
         return self._reports.problems
+
+    @property
+    def note(self) -> Path:
+        """Where the deploy note is, once the deploy has stopped."""
+        return self._reports.folder / NOTE
 
     def __call__(self, event: Event) -> None:
         """Take an event in: what goes wrong here is kept in ``problems``."""
@@ -135,12 +144,12 @@ class Reporting:
         write("report.html", lambda: page.render(record))
 
     def _end(self, event: DeployEnded) -> None:
-        where = f" - note: {self._reports.folder / NOTE}" if self._noted else " - note: NOT WRITTEN"
-        mode = self.record.started.mode if self.record else Mode.REAL
-        tag = "" if mode is Mode.REAL else f" ({mode.upper()})"
-        self.last_line = plain(f"{event.words}{tag}{where}")
+        mode = self.record.started.mode if self.record is not None else Mode.REAL
+        world = "" if mode is Mode.REAL else f" ({mode.upper()})"
+        self.last_line = plain(f"{event.words}{world} - note: {self.note if self._noted else 'NOT WRITTEN'}")
         if self._console is not None:
-            for line in (*(f"report problem: {plain(problem)}" for problem in self.problems), self.last_line):
+            problems = (f"report problem: {plain(problem)}" for problem in self.problems)
+            for line in (*problems, self.last_line):
                 self._guarded("the console", partial(self._console.line, line))
 
     def _guarded(self, what: str, do: Callable[[], None]) -> None:

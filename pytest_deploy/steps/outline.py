@@ -89,7 +89,12 @@ def stages(steps: Iterable[StepAsked], slo: Slo, root: Path) -> tuple[Stage, ...
         elif step.function is canary.promoted_through:
             for weight in cast("tuple[int, ...]", step.args["weights"]):
                 gates = tuple(
-                    Gate(objective=objective, window=slo.window, place=f"{place} {weight}% {objective.name}")
+                    Gate(
+                        objective=objective,
+                        window=slo.window,
+                        scenario=step.title,
+                        place=f"{place} {weight}% {objective.name}",
+                    )
                     for objective in slo.objectives
                 )
                 found.append(Stage(weight=weight, gates=gates, scenario=step.title, place=place))
@@ -107,4 +112,4 @@ def _gate(step: StepAsked, place: str) -> Gate | None:
         objective = Objective(kind=Kind.LATENCY, limit=limit, quantile=cast("float", step.args["quantile"]))
     else:
         return None
-    return Gate(objective=objective, window=cast("timedelta", step.args["window"]), place=place)
+    return Gate(objective=objective, window=cast("timedelta", step.args["window"]), scenario=step.title, place=place)

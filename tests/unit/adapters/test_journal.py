@@ -23,7 +23,7 @@ def test_each_entry_is_on_the_disk_when_append_returns(tmp_path: Path, monkeypat
     """Each append ends with an fsync of the file, the first one also of the folder."""
     synced: list[str] = []
     real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), real(fd)))
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(str(Path(f"/proc/self/fd/{fd}").readlink())), real(fd)))
     path = tmp_path / "journal.jsonl"
     journal = JsonlJournal(path)
     journal.append(entry(1))
@@ -87,7 +87,7 @@ def test_a_missing_entry_is_an_error(tmp_path: Path) -> None:
 def test_what_cant_be_written_stops_the_deploy(tmp_path: Path) -> None:
     """Where the journal can't be written the error says that nothing is mutated."""
     (tmp_path / "reports").write_text("a file, where a folder is needed")
-    with pytest.raises(DeployError, match="the journal can't be written: .*nothing is mutated") as caught:
+    with pytest.raises(DeployError, match=r"the journal can't be written: .*nothing is mutated") as caught:
         JsonlJournal(tmp_path / "reports" / "journal.jsonl").append(entry(1))
     assert caught.value.hint
 

@@ -26,6 +26,7 @@ from pytest_deploy.domain.journal import Entry, EntryState
 from pytest_deploy.domain.rollout import KnownGood
 
 TARGET = Target(environment="prod", context="c", namespace="n", name="svc")
+PROMOTE = to_json(promote(TARGET, step_index=1, template_hash="x", weight=5))
 AT = datetime(2026, 11, 24, 10, 15, tzinfo=UTC)
 
 texts = st.text(max_size=8)
@@ -127,8 +128,7 @@ def _damaged(**changes: object) -> object:
         (_damaged(action={"type": "Odd"}), "Entry.action: one of HelmUpgrade, .* expected, found 'Odd'"),
         (_damaged(action={"type": "External", "system": "x"}), "Entry.action: summary is missing"),
         (
-            _damaged(action={**to_json(promote(TARGET, step_index=1, template_hash="x", weight=5)), "type": "RolloutPatch"}
-                     | {"before": [["a"]]}),
+            _damaged(action={**PROMOTE, "type": "RolloutPatch", "before": [["a"]]}),
             r"Entry.action.before\[0\]: 2 values expected",
         ),
         (

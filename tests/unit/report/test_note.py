@@ -91,6 +91,14 @@ def test_an_end_that_nobody_saw_is_said(rolled_back: list[Event]) -> None:
     assert note.render(_record(under_way)).startswith("# ROLLING BACK; not ended when this was written: checkout-api")
 
 
+def test_several_rollbacks_are_told_apart(rolled_back: list[Event]) -> None:
+    """Production and staging each have their section."""
+    ways = [event for event in rolled_back if type(event).__name__.startswith("Rollback")]
+    made = _record([*rolled_back, *ways])
+    assert re.findall(r"^## (Rollback.*)", note.render(made), re.MULTILINE) == ["Rollback 1 of 2", "Rollback 2 of 2"]
+    assert "<h2>Rollback 2 of 2</h2>" in page.render(made)
+
+
 def test_a_weight_without_a_verdict_is_in_the_table(good: list[Event]) -> None:
     """A step that was reached and never judged says so."""
     kept = [event for event in good if type(event).__name__ != "Judged"]

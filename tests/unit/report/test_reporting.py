@@ -31,23 +31,23 @@ def _logged(root: Path) -> list[dict[str, Any]]:
 
 def test_all_is_written(tmp_path: Path, good: list[Event]) -> None:
     """Note, JSON, page, log and Allure results are there, and ``latest`` points at them."""
-    reporting, shown = _told(tmp_path, good)
+    reporting, _ = _told(tmp_path, good)
     assert reporting.problems == []
     names = {path.name for path in (tmp_path / "latest").iterdir()}
     assert names == {"deploy-note.md", "deploy.json", "report.html", "journal.jsonl", "allure-results"}
     assert (tmp_path / "latest").readlink() == Path(ID)
     assert json.loads((tmp_path / ID / "deploy.json").read_text())["outcome"]["name"] == "COMMITTED"
-    assert shown.splitlines()[-1] == reporting.last_line
 
 
 def test_the_last_line_is_the_outcome_and_the_note(tmp_path: Path, rolled_back: list[Event]) -> None:
-    """It is ``deploy <id>: <words> - note: <path>``, with what was no real deploy said in between."""
-    reporting, _ = _told(tmp_path, rolled_back)
-    note = tmp_path / ID / "deploy-note.md"
-    assert reporting.last_line == f"deploy {ID}: ROLLED BACK, verified (1 steps OFF: incidents) - note: {note}"
+    """It is ``deploy <id>: <words> - note: <path>``."""
+    reporting, shown = _told(tmp_path, rolled_back)
+    assert reporting.note.is_file()
+    expected = f"deploy {ID}: ROLLED BACK, verified (1 steps OFF: incidents) - note: {reporting.note}"
+    assert shown.splitlines()[-1] == reporting.last_line == expected
 
 
-def test_the_last_line_of_a_rehearsal(tmp_path: Path, good: list[Event]) -> None:
+def test_the_last_line_says_what_was_no_real_deploy(tmp_path: Path, good: list[Event]) -> None:
     """COMMITTED alone would be a lie there."""
     reporting, _ = _told(tmp_path, good)
     assert reporting.last_line.startswith(f"deploy {ID}: COMMITTED (1 steps OFF: incidents) (REHEARSAL) - note: ")
@@ -146,7 +146,10 @@ def test_a_full_disk_at_the_end_is_said(
     tmp_path: Path, rolled_back: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A note that can't be written leaves the earlier one whole."""
-    reporting, _ = _told(tmp_path, rolled_back[:-1])
+    out: list[str] = []
+    reporting = Reporting(tmp_path, ID, Console(out.append, tty=False), Redactor(()))
+    for event in rolled_back[:-1]:
+        reporting(event)
     before = (tmp_path / ID / "deploy-note.md").read_text()
 
     def full(*_: Any, **__: Any) -> int:
@@ -159,7 +162,7 @@ def test_a_full_disk_at_the_end_is_said(
     assert any(
         problem.endswith("deploy-note.md can't be written: No space left on device") for problem in reporting.problems
     )
-    assert reporting.last_line.endswith("- note: NOT WRITTEN")
+    assert out[-1].endswith("- note: NOT WRITTEN\n")
 
 
 def test_a_broken_reporter_stops_nothing(tmp_path: Path, good: list[Event]) -> None:
