@@ -190,6 +190,10 @@ class Faults(Protocol):
         """Let the fault begin as its text says; raises Refused when this world can't play it."""
         ...
 
+    def moment(self, name: str) -> None:
+        """Say what begins now (a scenario's title, ``25%``, ``mid-window at 25%``): faults that wait for it begin."""
+        ...
+
     def began(self, fault: Fault) -> datetime | None:
         """Return when the fault first showed in what can be measured; None before."""
         ...

@@ -91,6 +91,7 @@ class Run:
         deploy = self.opened()
         deploy.scenario, deploy.step, deploy.place = title, "", self.place(line)
         self._scenario_failed = False
+        deploy.moment(title)
         deploy.emit(ScenarioStarted(at=deploy.ports.clock.now(), title=title, place=deploy.place))
 
     def step_starts(self, keyword: str, text: str, line: int) -> None:

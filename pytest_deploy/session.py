@@ -40,6 +40,7 @@ class DeploySession:
         self.terminal = Terminal(config)
         self._signals = Signals(stop=self._stop, say=self.terminal.line)
         self._pytest_session: pytest.Session | None = None
+        self._file = ""
 
     def load_vocabulary(self) -> None:
         """Register the steps that ship."""
@@ -64,6 +65,7 @@ class DeploySession:
         for run in self._session.runs.values():
             run.close(self._signals)
         self._signals.restore()
+        self.terminal.begun = False
         status = self._session.exit_status(of_pytest)
         for run in self._session.runs.values():
             for line in run.last_lines():
@@ -131,7 +133,10 @@ class DeploySession:
             self._session.runs[module.path] = Run(
                 feature=outline.place_of(module.path, 1, options.root).rpartition(":")[0],
                 open=partial(
-                    wiring.open_deploy, ready, self.terminal, {_title(it): it.stash[LABELS] for it in by_feature[module]}
+                    wiring.open_deploy,
+                    ready,
+                    self.terminal,
+                    {_title(it): it.stash[LABELS] for it in by_feature[module]},
                 ),
                 wanted={item.nodeid for item in by_feature[module]},
                 place=partial(outline.place_of, module.path, root=options.root),
@@ -229,9 +234,20 @@ class DeploySession:
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         """Leave pytest's progress dots out: our own lines say more."""
-        if report.when == "call" and Path(report.location[0]).suffix == ".feature" and report.outcome == "passed":
-            return "passed", "", "PASSED"
-        return None
+        words = {"passed": "PASSED", "failed": "FAILED", "skipped": "NOT RUN"}
+        if Path(report.location[0]).suffix != ".feature" or self._config.get_verbosity() > 0:
+            return None
+        if report.when != "call" and report.outcome == "passed":
+            return "", "", ""
+        category = "error" if report.outcome == "failed" and report.when != "call" else report.outcome
+        return category, "", words[report.outcome]
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logstart(self, location: tuple[str, int | None, str]) -> None:
+        """Know that pytest has begun a line: a path for each file, with ``-v`` a node id for each item."""
+        if self._config.get_verbosity() > 0 or location[0] != self._file:
+            self.terminal.begun = True
+        self._file = location[0]
 
     def _stop(self, reason: str) -> None:
         if self._pytest_session is not None:

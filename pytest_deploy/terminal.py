@@ -17,11 +17,15 @@ class Terminal:
 
     Args:
         config: of the session; with ``-q`` or in a worker of pytest-xdist nothing is written until the end.
+
+    Attributes:
+        begun: pytest has begun a line (a file's path, a node id) that ours must not be stuck to.
     """
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._out: TextIO | None = None
+        self.begun = False
         self.quiet = config.get_verbosity() < 0 or hasattr(config, "workerinput")
 
     def line(self, text: str) -> None:
@@ -32,11 +36,11 @@ class Terminal:
         """Write text as it is; what pytest has begun to write on this line is ended first."""
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
-            reporter.ensure_newline()
             reporter.flush()
         out = self._file()
-        out.write(text)
+        out.write("\n" + text if self.begun else text)
         out.flush()
+        self.begun = False
 
     def ask(self, question: str) -> str:
         """Put a question to the person at the terminal and return the answer."""

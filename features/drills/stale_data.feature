@@ -10,7 +10,7 @@ Feature: a canary whose numbers have stopped never passes 25%
     And for 2 minutes the p95 latency stays at or below 300 ms
 
   Scenario: Canary at 25%
-    Given the fault "stale data at 25%"
+    Given the fault "stale data from mid-window at 25%"
     When 25% of the traffic goes to the canary
     Then the deploy is rolled back within 10 minutes because of stale data
     And the old version serves all traffic again, verified

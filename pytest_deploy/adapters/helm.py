@@ -72,8 +72,9 @@ class HelmCli:
         done = self._run((self._binary, "version", "--template", "{{.Version}}"), None, timeout_s=_READ_S)
         found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", done.stdout.strip())
         if done.status or found is None:
+            said = _words(done) or repr(done.stdout[:100])
             raise ToolFailed(
-                f"{self._binary} does not tell its version: exit {done.status}, {_words(done) or done.stdout[:100]!r}",
+                f"{self._binary} does not tell its version: exit {done.status}, {said}",
                 hint="is tools.helm really Helm?",
             )
         version = HelmVersion(major=int(found[1]), minor=int(found[2]), patch=int(found[3]))

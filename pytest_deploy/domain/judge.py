@@ -98,9 +98,10 @@ class Contract:
         if not evidence.over:
             return self._early(evidence, objective, reading) if reading is not None else None
         if evidence.unreadable:
-            return Ruling(kind=VerdictKind.ERROR, rule=f"the metrics could not be read: {evidence.unreadable}")
-        if reading is None or reading.total is None:
-            return Ruling(kind=VerdictKind.NO_DATA, rule="there is no series of requests to judge")
+            rule = f"the metrics could not be read: {evidence.unreadable}"
+            return Ruling(kind=VerdictKind.ERROR, rule=rule, cause="metrics unreadable")
+        if reading is None:
+            return Ruling(kind=VerdictKind.NO_DATA, rule="nothing was ever read", cause="no data")
         return self._unfit(evidence, reading) or self._final(reading, objective)
 
     def _early(self, evidence: Evidence, objective: Objective, reading: Reading) -> Ruling | None:
@@ -117,8 +118,8 @@ class Contract:
             return None
         return Ruling(
             kind=VerdictKind.FAIL,
-            rule=f"{bad} bad are more than the {limit * whole:.1f} that the whole window may have, "
-            f"and by chance would be seen once in {1 / max(chance, 1e-99):.3g} canaries at the limit",
+            rule=f"{bad} bad are more than the {limit * whole:.1f} that the whole window may have; "
+            f"by chance {_seldom(chance)} canaries at the limit shows as many",
         )
 
     def _unfit(self, evidence: Evidence, reading: Reading) -> Ruling | None:
@@ -126,37 +127,48 @@ class Contract:
         oldest = evidence.scrape_interval * SCRAPES_OLD
         covered = (reading.at - evidence.started) / evidence.window
         age = "missing" if reading.age is None else f"{_s(reading.age)} old"
+        no_data, inconclusive = VerdictKind.NO_DATA, VerdictKind.INCONCLUSIVE
         checks = (
-            (bool(reading.problem), VerdictKind.INCONCLUSIVE, f"the answer is not whole: {reading.problem}"),
-            (reading.total == 0, VerdictKind.NO_DATA, "not one request reached it"),
+            (bool(reading.problem), inconclusive, "partial answer", f"the answer is not whole: {reading.problem}"),
             (
-                reading.age is None or reading.age > oldest,
-                VerdictKind.NO_DATA,
+                reading.age is not None and reading.age > oldest,
+                no_data,
+                "stale data",
                 f"the newest sample is {age}, at most {_s(oldest)} is evidence",
             ),
+            (reading.total is None, no_data, "no data", "there is no series of requests to judge"),
+            (reading.total == 0, no_data, "no data", "not one request reached it"),
+            (reading.age is None, no_data, "stale data", "no time of any sample is known"),
             (
                 covered < COVERAGE_RATIO,
-                VerdictKind.INCONCLUSIVE,
+                inconclusive,
+                "window not covered",
                 f"only {covered:.0%} of the window was read, {COVERAGE_RATIO:.0%} is needed",
             ),
             (
                 (reading.total or 0) < self.min_requests,
-                VerdictKind.INCONCLUSIVE,
+                inconclusive,
+                "too few requests",
                 f"{reading.total or 0:.0f} requests, a verdict needs {self.min_requests}",
             ),
             (
                 reading.value is None or not math.isfinite(reading.value),
-                VerdictKind.NO_DATA,
+                no_data,
+                "no data",
                 "the requests are there, but no value can be computed from them",
             ),
         )
-        return next((Ruling(kind=kind, rule=rule) for unfit, kind, rule in checks if unfit), None)
+        return next((Ruling(kind=kind, rule=rule, cause=cause) for unfit, kind, cause, rule in checks if unfit), None)
 
     def _final(self, reading: Reading, objective: Objective) -> Ruling:
         value = reading.value if reading.value is not None else math.inf
         if value > objective.limit:
             return Ruling(kind=VerdictKind.FAIL, rule="the value is above the limit at the window's end")
         return Ruling(kind=VerdictKind.PASS, rule="the value is within the limit at the window's end")
+
+
+def _seldom(chance: float) -> str:
+    return "not one in a million" if chance < 1e-6 else f"one in {1 / chance:,.0f}"
 
 
 def _s(duration: timedelta) -> str:

@@ -23,10 +23,16 @@ class VerdictKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ruling:
-    """A judge's answer: the kind, and the rule that decided, in words with its numbers."""
+    """A judge's answer.
+
+    Args:
+        rule: the rule that decided, in words with its numbers.
+        cause: in short why it is not PASS ("stale data"); "" for PASS, and for FAIL: the objective's name says it.
+    """
 
     kind: VerdictKind
     rule: str
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ def raise_to(deploy: Deploy, weight: int) -> None:
     stage = stage_of(deploy, weight)
     index = deploy.stages.index(stage)
     began = deploy.ports.clock.monotonic()
+    deploy.moment(f"{weight}%")
     if index == 0:
         _start(deploy)
     else:

@@ -16,6 +16,7 @@ from pytest_deploy.domain.plan import Gate, Stage
 from pytest_deploy.domain.release import Digest, Environment, ImageRef, Release
 from pytest_deploy.domain.rollout import KnownGood
 from pytest_deploy.domain.slo import Slo
+from pytest_deploy.domain.upgrade import release_target, rollout_target
 from pytest_deploy.domain.verdict import Verdict
 from pytest_deploy.engine.transaction import Transaction
 from pytest_deploy.errors import DeployCancelled, DeployError, GateBreach, Refused, RollbackError
@@ -132,6 +133,11 @@ class Deploy:
         """Put something that was established into the record."""
         self.emit(Fact(at=self.ports.clock.now(), name=name, value=value))
 
+    def moment(self, name: str) -> None:
+        """Let the faults begin that wait for this moment; the real world has none."""
+        if self.ports.faults is not None:
+            self.ports.faults.moment(name)
+
     def warn(self, text: str) -> None:
         """Tell something that stops nothing."""
         self.emit(Warned(at=self.ports.clock.now(), text=text))
@@ -221,21 +227,8 @@ class Deploy:
 
     def rollout_target(self, environment: Environment | None = None) -> Target:
         """Return the rollout of the environment; None means the one that the deploy is bound for."""
-        env = environment or self.environment
-        return self._target(env, env.rollout)
+        return rollout_target(environment or self.environment)
 
     def release_target(self, environment: Environment | None = None) -> Target | None:
         """Return the Helm release of the environment; None where no release owns the rollout."""
-        env = environment or self.environment
-        return None if env.release is None else self._target(env, env.release)
-
-    @staticmethod
-    def _target(env: Environment, name: str) -> Target:
-        kubeconfig = str(env.kubeconfig) if env.kubeconfig else None
-        return Target(
-            environment=env.name,
-            context=env.context,
-            namespace=env.namespace,
-            name=name,
-            kubeconfig=kubeconfig,
-        )
+        return release_target(environment or self.environment)

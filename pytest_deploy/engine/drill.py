@@ -51,7 +51,7 @@ def must_roll_back(deploy: Deploy, cause: str, within: timedelta, place: str) ->
         raise GateBreach("the deploy was not stopped: every gate passed", cause="drill")
     deploy.rolled_back = rollback.undo_all(deploy)
     if not deploy.rolled_back:
-        raise GateBreach("there was nothing to roll back: the fault came too early", cause="drill")
+        raise GateBreach(f"there was nothing to roll back: it was stopped by {failure.error}", cause="drill")
     deploy.ended = Ending.ROLLED_BACK
     ended = deploy.ports.clock.now()
     if failure.cause != cause:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -71,6 +71,8 @@ def watch(deploy: Deploy, gates: Sequence[Gate]) -> tuple[Verdict, ...]:
         if left > timedelta():
             clock.sleep(min(left, max(ports.metrics.scrape_interval, _LOOKS)))
         over = clock.monotonic() >= end
+        if end - clock.monotonic() <= window.total_seconds() / 2:
+            deploy.moment(f"mid-window at {deploy.reached}%")
         for each in watches:
             each.look(deploy, subject, started, window, over=over)
         canary.watched(deploy)
@@ -201,14 +203,6 @@ def _passed(deploy: Deploy) -> None:
         deploy.passed_weights.add(deploy.reached)
 
 
-_CAUSES: dict[VerdictKind, Callable[[Verdict], str]] = {
-    VerdictKind.FAIL: lambda verdict: verdict.objective.name,
-    VerdictKind.NO_DATA: lambda verdict: "stale data" if verdict.reading and verdict.reading.total else "no data",
-    VerdictKind.INCONCLUSIVE: lambda _: "inconclusive",
-    VerdictKind.ERROR: lambda _: "metrics unreadable",
-}
-
-
 def _breach(verdict: Verdict) -> GateBreach:
     at = None if verdict.weight is None else f"{verdict.weight}%"
-    return GateBreach(verdict.explanation, cause=_CAUSES[verdict.kind](verdict), at=at)
+    return GateBreach(verdict.explanation, cause=verdict.ruling.cause or verdict.objective.name, at=at)

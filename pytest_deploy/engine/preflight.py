@@ -12,6 +12,7 @@ from pytest_deploy.domain.event import KnownGoodCaptured
 from pytest_deploy.domain.plan import mending_yaml, rollout_problems
 from pytest_deploy.domain.release import Digest, Environment, Strategy
 from pytest_deploy.domain.rollout import HelmRevision, KnownGood, Permission, RolloutState, Step
+from pytest_deploy.domain.upgrade import upgrade as upgrade_of
 from pytest_deploy.engine.deploy import Deploy
 from pytest_deploy.engine.manifests import config_changes, container_image, find_rollout, rollout_steps
 from pytest_deploy.errors import Refused
@@ -42,7 +43,7 @@ def stack(deploy: Deploy) -> None:
         helm = deploy.ports.helm.version()
         deploy.fact("helm_version", str(helm))
         steps, source = _check_chart(deploy), f"the Rollout of {deploy.release.chart_path}"
-    problems = rollout_problems(deploy.stages, steps)
+    problems = rollout_problems(deploy.stages, steps) if deploy.stages else ()
     if problems:
         raise Refused(
             f"{source} can't be driven by this feature: {'; '.join(problems)}",
@@ -143,19 +144,14 @@ def upgrade(deploy: Deploy, environment: Environment, *, digest: Digest, base_re
             f"no Helm release owns {environment.rollout} in {environment.name}",
             hint=f"set environments.{environment.name}.release",
         )
-    files = () if environment.values_file is None else (str(environment.values_file),)
-    return HelmUpgrade(
-        target=release,
-        chart=str(deploy.release.chart_path),
-        values_files=files,
-        values=(
-            *deploy.release.values,
-            ("image.repository", f'"{deploy.release.image.repository}"'),
-            ("image.digest", f'"{digest}"'),
-        ),
+    return upgrade_of(
+        deploy.release,
+        environment,
+        release,
+        digest=digest,
         base_revision=base_revision,
         timeout=deploy.limits.helm,
-        labels=tuple(deploy.labels.items()),
+        labels=deploy.labels,
     )
 
 

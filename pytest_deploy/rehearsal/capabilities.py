@@ -9,7 +9,7 @@ from datetime import timedelta
 from pytest_deploy.domain.fault import FaultKind
 from pytest_deploy.domain.release import Digest, ImageRef
 from pytest_deploy.errors import GateBreach, ToolFailed, Unreachable
-from pytest_deploy.ports import CAPABILITIES, Builder, Capability
+from pytest_deploy.ports import Builder, Capability
 from pytest_deploy.rehearsal.clock import VirtualClock
 from pytest_deploy.rehearsal.faults import Faults
 
@@ -46,7 +46,7 @@ def builder(clock: VirtualClock, faults: Faults) -> Builder:
 
 def capabilities(clock: VirtualClock, faults: Faults, sections: Collection[str]) -> dict[str, Capability]:
     """Return those capabilities that deploy.yaml has a section for."""
-    return {section: _capability(clock, faults, section) for section in CAPABILITIES if section in sections}
+    return {section: _capability(clock, faults, section) for section in _ANSWERS if section in sections}
 
 
 def faults_that_need(sections: Collection[str]) -> dict[FaultKind, str]:

@@ -17,8 +17,6 @@ from pytest_deploy.rehearsal.faults import Faults
 __all__ = ["RehearsedMetrics"]
 
 _SLOW_ANSWER = timedelta(seconds=5)
-_LOOKBACK = timedelta(minutes=5)
-"""How old a sample may be to count as a series' present value, as in Prometheus."""
 
 
 class RehearsedMetrics:
@@ -147,10 +145,10 @@ class RehearsedMetrics:
     def _tell_seen(self, now: Sample, before: Sample) -> None:
         """Say that a fault of the traffic shows in this sample, where it does."""
         new = now.since(before)
-        if new.errors:
-            self._faults.hit(FaultKind.ERROR_RATE)
-        if new.total:
-            self._faults.hit(FaultKind.P95_LATENCY)
+        for kind, shown in ((FaultKind.ERROR_RATE, new.errors), (FaultKind.P95_LATENCY, new.total)):
+            began = self._faults.since(kind)
+            if shown and began is not None and began < self._clock.now():
+                self._faults.hit(kind)
 
     def _window(self, since: datetime) -> list[Mapping[str, Sample]]:
         return self._scrapes[bisect_right(self._times, since) :]
@@ -167,14 +165,10 @@ class RehearsedMetrics:
         return found
 
     def _newest_sample(self, version: str | None, since: datetime) -> datetime | None:
-        """Return the newest sample's time: in the window, else the present value of a series that has stopped."""
+        """Return the time of the newest sample after ``since``; None when there is none."""
         first = bisect_right(self._times, since)
-        for index in reversed(range(first, len(self._times))):
-            if _holds(self._scrapes[index], version):
-                return self._times[index]
-        if self._times and _holds(self._scrapes[-1], version) and self._clock.now() - self._times[-1] < _LOOKBACK:
-            return self._times[-1]
-        return None
+        held = (i for i in reversed(range(first, len(self._times))) if _holds(self._scrapes[i], version))
+        return next((self._times[index] for index in held), None)
 
 
 def _holds(series: Mapping[str, Sample], version: str | None) -> bool:

@@ -12,7 +12,7 @@ from pytest_deploy.domain.fault import FaultKind
 from pytest_deploy.domain.release import Digest, Environment, Release
 from pytest_deploy.domain.rollout import Step
 from pytest_deploy.domain.synthetic import Behaviour
-from pytest_deploy.ports import Journal, Ports
+from pytest_deploy.ports import Ports
 from pytest_deploy.rehearsal.capabilities import builder, capabilities, faults_that_need
 from pytest_deploy.rehearsal.chart import Chart, Spec
 from pytest_deploy.rehearsal.clock import VirtualClock
@@ -45,7 +45,6 @@ class World:
         start: the virtual time at the beginning, aware.
         steps: of the Rollout's canary strategy; None: each of the release's weights with a pause after it.
         history: the image digests of Helm's revisions so far, oldest first, the last one running.
-        journal: None: one in memory.
         healthy: how a version behaves that no fault befalls.
         rate_per_s: requests of the whole service in a second.
 
@@ -63,14 +62,13 @@ class World:
         start: datetime = START,
         steps: Sequence[Step] | None = None,
         history: Sequence[Digest] | None = None,
-        journal: Journal | None = None,
         healthy: Behaviour = HEALTHY,
         rate_per_s: float = 200,
     ) -> None:
         self.clock = VirtualClock(start)
         self._release = release
         self._sections = sections
-        self._journal = journal or MemoryJournal()
+        self._journal = MemoryJournal()
         self._steps = tuple(steps) if steps is not None else _paused(release.canary_steps)
         unknown = {step.kind for step in self._steps} - _PLAYED
         if unknown:

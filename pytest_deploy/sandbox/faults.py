@@ -17,7 +17,7 @@ NEWEST = "newest"
 
 _PLAYED = (FaultKind.ERROR_RATE, FaultKind.P95_LATENCY, FaultKind.NO_DATA, FaultKind.STALE_DATA)
 _WITH_AMOUNT = (FaultKind.ERROR_RATE, FaultKind.P95_LATENCY)
-_KEYS = {"what", "amount", "service", "version"}
+_KEYS = {"what", "amount", "service", "namespace", "version"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +27,18 @@ class PlayedFault:
     Args:
         amount: a ratio for an error rate, seconds for a latency, as in domain.fault; None for the others.
         version: a pod-template hash, or ``newest`` until one was seen.
-        began: when it first touched a version that gets requests; None: it has not yet.
+        bound: whether a version that it means was seen to get requests.
+        shown: requests by which it could be seen, fractions included.
+        began: when it first showed in what can be measured; None: it has not yet.
     """
 
     what: FaultKind
     amount: float | None
     service: str
+    namespace: str
     version: str
+    bound: bool = False
+    shown: float = 0.0
     began: datetime | None = None
 
     def to_json(self) -> dict[str, object]:
@@ -42,6 +47,7 @@ class PlayedFault:
             "what": str(self.what),
             "amount": self.amount,
             "service": self.service,
+            "namespace": self.namespace,
             "version": self.version,
             "began": self.began.isoformat() if self.began else None,
         }
@@ -74,11 +80,18 @@ def _parse_one(number: int, entry: Any) -> PlayedFault:
     if amount is not None and not (0 <= amount <= 1 if what == FaultKind.ERROR_RATE else 0 < amount < 3600):
         msg = f"entry {number}: {amount!r} is out of range: an error rate from 0 to 1, a latency in seconds"
         raise ValueError(msg)
-    service, version = entry.get("service", "checkout-api"), entry.get("version", NEWEST)
-    if not isinstance(service, str) or not isinstance(version, str):
-        msg = f"entry {number}: service and version are texts"
-        raise ValueError(msg)  # noqa: TRY004 - as above
-    return PlayedFault(what=FaultKind(what), amount=amount, service=service, version=version)
+    where = {"service": "checkout-api", "namespace": "prod", "version": NEWEST}
+    where |= {key: entry[key] for key in where if key in entry}
+    if not all(isinstance(text, str) for text in where.values()):
+        msg = f"entry {number}: service, namespace and version are texts"
+        raise ValueError(msg)
+    return PlayedFault(
+        what=FaultKind(what),
+        amount=amount,
+        service=where["service"],
+        namespace=where["namespace"],
+        version=where["version"],
+    )
 
 
 class Faults:
@@ -90,12 +103,17 @@ class Faults:
     @property
     def stale(self) -> bool:
         """Whether scrapes are refused, so that samples stop."""
-        return any(fault.what is FaultKind.STALE_DATA and fault.began for fault in self.current)
+        return any(fault.what is FaultKind.STALE_DATA and fault.bound for fault in self.current)
 
-    def play(self, versions: Iterable[Version], now: datetime) -> list[Version]:
-        """Return the versions as the faults let them behave; those without data are missing."""
+    def play(self, versions: Iterable[Version], seconds: float, now: datetime) -> list[Version]:
+        """Return the versions as the faults let them behave in this span; those without data are missing.
+
+        Args:
+            seconds: length of the span.
+            now: its end.
+        """
         seen = list(versions)
-        self.current = tuple(_bound(fault, seen, now) for fault in self.current)
+        self.current = tuple(_shown(_bound(fault, seen), seen, seconds, now) for fault in self.current)
         return [changed for version in seen if (changed := self._changed(version)) is not None]
 
     def _changed(self, version: Version) -> Version | None:
@@ -113,13 +131,25 @@ class Faults:
 
 
 def _meant(fault: PlayedFault, version: Version) -> bool:
-    return (fault.service, fault.version) == (version.service, version.pod_template_hash)
+    return _same_service(fault, version) and fault.version == version.pod_template_hash
 
 
-def _bound(fault: PlayedFault, seen: Iterable[Version], now: datetime) -> PlayedFault:
-    if fault.began is not None:
-        return fault
-    for version in seen:
-        if _meant(fault, version) or (fault.version == NEWEST and version.canary and version.service == fault.service):
-            return replace(fault, version=version.pod_template_hash, began=now)
+def _same_service(fault: PlayedFault, version: Version) -> bool:
+    return (fault.namespace, fault.service) == (version.namespace, version.service)
+
+
+def _bound(fault: PlayedFault, seen: Iterable[Version]) -> PlayedFault:
+    for version in () if fault.bound else seen:
+        if _meant(fault, version) or (fault.version == NEWEST and version.canary and _same_service(fault, version)):
+            return replace(fault, version=version.pod_template_hash, bound=True)
     return fault
+
+
+def _shown(fault: PlayedFault, seen: Iterable[Version], seconds: float, now: datetime) -> PlayedFault:
+    """Note when the fault can first be seen: with the first failed or slow request, or as soon as data is missing."""
+    if fault.began is not None or not fault.bound:
+        return fault
+    requests = sum(version.requests_per_s for version in seen if _meant(fault, version)) * seconds
+    share = fault.amount if fault.what is FaultKind.ERROR_RATE and fault.amount is not None else 1.0
+    shown = fault.shown + requests * share if fault.what in _WITH_AMOUNT else 1.0
+    return replace(fault, shown=shown, began=now if shown >= 1 else None)

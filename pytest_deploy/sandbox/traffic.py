@@ -62,8 +62,8 @@ class Source:
 
     def _grow(self) -> None:
         now = self._monotonic()
-        self._tally.grow(self._faults.play(self._versions, self._now()), now - self._grown)
-        self._grown = now
+        seconds, self._grown = now - self._grown, now
+        self._tally.grow(self._faults.play(self._versions, seconds, self._now()), seconds)
 
     def metrics(self) -> tuple[int, str]:
         """Answer a scrape, with the requests up to this moment."""

@@ -147,6 +147,9 @@ def test_both_helms_install_on_staging(world: World, binary: str) -> None:
     eventually(lambda: world.rollout("staging").get("phase") == "Healthy", "the release is Healthy")
     image = world.kubectl("get", "pods", "-o", "jsonpath={.items[*].spec.containers[*].image}", env="staging")
     assert image.split() == [f"ghcr.io/acme/checkout-api@{NEW}"] * 2
+    where = ("--kubeconfig", str(world.stack.kubeconfig), "--kube-context", "sandbox-staging")
+    assert run((toolbox().need(binary), "uninstall", "checkout-api", *where), timeout_s=60).status == 0
+    eventually(lambda: not world.kubectl("get", "rollout,replicaset,pod", "-o", "name", env="staging"), "it is gone")
 
 
 def test_counters_follow_the_weight(world: World, canary: tuple[str, str]) -> None:
@@ -179,8 +182,9 @@ def test_faults_show_in_prometheus(world: World, canary: tuple[str, str]) -> Non
     )
     (played,) = world.faults("PUT", [{"what": "p95 latency", "amount": 0.9, **entry}])
     assert played["version"] == new
-    assert played["began"]
     eventually(lambda: world.query(quantile).get(new) == pytest.approx(0.9, rel=0.1), "the canary's p95 is 900 ms")
+    (played,) = world.faults("GET")
+    assert played["began"]
     assert world.query(quantile)[stable] == pytest.approx(0.12, rel=0.05)
 
     world.faults("PUT", [{"what": "no data", **entry}])
@@ -206,7 +210,7 @@ def test_pods_crash_and_start_slowly(world: World) -> None:
     def ready_after_s() -> list[float]:
         script = (
             "import json,sys; from datetime import datetime as d; i=json.load(sys.stdin)['items']; "
-            "print(*[(d.fromisoformat(c['lastTransitionTime'])-d.fromisoformat(p['status']['startTime'])).total_seconds() "
+            "print(*[(d.fromisoformat(c['lastTransitionTime']) - d.fromisoformat(p['status']['startTime'])).seconds "
             "for p in i if 'sandbox.pytest-deploy.dev/ready-after-s' in p['metadata'].get('annotations',{}) "
             "for c in p['status'].get('conditions',()) if (c['type'],c['status'])==('Ready','True')])"
         )
@@ -275,9 +279,30 @@ def test_a_killed_up_is_cleared_away(after_s: float) -> None:
     process.wait()
     folder = folder_of(name)
     assert status(name) is None
+    assert daemon.started_with(MARK, str(folder)), "nothing was started yet: nothing is proved"
     down(name)
     assert daemon.started_with(MARK, str(folder)) == []
     assert not folder.exists()
+
+
+def test_up_after_a_killed_up_builds_anew() -> None:
+    """An up that finds a half-built sandbox removes its processes and brings up a whole one."""
+    name = f"{NAME}-h"
+    process = subprocess.Popen((sys.executable, "-c", f"from pytest_deploy.sandbox import up; up({name!r})"))
+    CLOCK.sleep(timedelta(seconds=4))
+    process.kill()
+    process.wait()
+    before = daemon.started_with(MARK, str(folder_of(name)))
+    said: list[str] = []
+    stack = up(name, say=said.append)
+    try:
+        assert stack.healthy
+        assert before
+        assert not any(it.alive for it in before)
+        assert said[0] == f"sandbox {name} is half built, it is removed and built anew"
+    finally:
+        down(name)
+    assert_nothing_left(stack)
 
 
 def test_an_interrupted_up_leaves_nothing() -> None:

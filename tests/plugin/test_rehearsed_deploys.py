@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -48,8 +49,8 @@ class Ran:
         return (self.folder / "reports" / "latest" / "deploy-note.md").read_text("utf-8")
 
     @property
-    def facts(self) -> dict[str, object]:
-        loaded: dict[str, object] = json.loads((self.folder / "reports" / "latest" / "deploy.json").read_text("utf-8"))
+    def facts(self) -> dict[str, Any]:
+        loaded: dict[str, Any] = json.loads((self.folder / "reports" / "latest" / "deploy.json").read_text("utf-8"))
         return loaded
 
     @property
@@ -99,7 +100,7 @@ def test_the_plan_is_printed_in_order(tmp_path: Path) -> None:
         ("error rate 5% at 25%", "25%", r"error rate at 25 %: FAIL, \d\.\d\d % > 0\.50 %; \d+ bad of \d+ in"),
         ("p95 latency 900ms at 50%", "50%", r"p95 latency at 50 %: FAIL, \d+ ms > 300 ms; \d+ bad of \d+ in"),
         ("no data at 25%", "25%", r"error rate at 25 %: NO_DATA, no value \(limit 0\.50 %\)"),
-        ("stale data at 25%", "25%", r"error rate at 25 %: NO_DATA.*old, at most"),
+        ("stale data from mid-window at 25%", "25%", r"error rate at 25 %: NO_DATA.*old, at most"),
         ("prometheus down at 50%", "50%", r"error rate at 50 %: ERROR"),
         ("pods crash at 5%", "5%", r"CrashLoopBackOff"),
     ],
@@ -125,11 +126,12 @@ def test_a_fault_is_caught_and_undone(tmp_path: Path, fault: str, weight: str, s
 def test_the_old_version_is_what_ran_before(tmp_path: Path) -> None:
     """The note's rollback names the image that pre-flight captured."""
     ran = rehearse(tmp_path, "error rate 5% at 25%")
-    rollback = ran.facts["rollback"]
-    assert isinstance(rollback, dict)
-    assert rollback["error"] == ""
-    assert ran.facts["old_image"]
-    assert str(ran.facts["old_image"]) in " ".join(rollback["verified"])
+    (prod, staging), old = ran.facts["rollbacks"], ran.facts["image"]["old"]
+    assert old
+    for rollback in (prod, staging):
+        assert rollback["ended"]["error"] == ""
+        assert old in " ".join(rollback["ended"]["verified"])
+    assert prod["started"]["cause"] == "error rate"
 
 
 def test_a_rollback_that_fails_needs_a_human(tmp_path: Path) -> None:
@@ -174,7 +176,7 @@ def test_a_drill_whose_deploy_goes_through_fails(tmp_path: Path) -> None:
         ("features/prod_canary.feature", "features/drills/error_rate.feature"),
         ("features/prod_canary.feature::Pre-flight",),
         ("features/prod_canary.feature", "-k", "Pre-flight"),
-        ("features/prod_canary.feature", "-m", "drill or canary", "--deselect", "features/prod_canary.feature::Build"),
+        ("features/prod_canary.feature", "-m", "deploy", "--deselect", "features/prod_canary.feature::Build"),
     ],
 )
 def test_no_deploy_is_an_accident(tmp_path: Path, arguments: tuple[str, ...]) -> None:
@@ -196,7 +198,8 @@ def test_without_a_kube_context_it_is_refused(tmp_path: Path) -> None:
     """CI without a kubeconfig: exit 4 with the reason and the way out."""
     ran = Ran(tmp_path, "features/prod_canary.feature", env={"CI": "true"})
     assert ran.status == 4, ran.out
-    assert "acme-prod" in ran.out
+    assert "no kubeconfig" in ran.out
+    assert "--rehearse" in ran.out
     assert "REFUSED, nothing changed" in ran.last
 
 

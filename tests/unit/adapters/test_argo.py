@@ -67,6 +67,14 @@ def replica_set(template_hash: str, *, wanted: int, ready: int, owner: str = "u1
     }
 
 
+def weights(canary: tuple[str, int], stable: tuple[str, int]) -> Any:
+    """Make the router's weights as the status has them."""
+    return {
+        side: {"weight": weight, "podTemplateHash": template_hash}
+        for side, (template_hash, weight) in (("canary", canary), ("stable", stable))
+    }
+
+
 @pytest.fixture
 def argo(api: Any) -> ArgoRollouts:
     """The adapter over a Rollout at its first pause."""
@@ -127,20 +135,20 @@ def test_a_phase_that_is_not_known_is_none(argo: ArgoRollouts, api: Any) -> None
 
 
 @pytest.mark.parametrize(
-    ("weights", "stable", "percent"),
+    ("routed", "stable", "percent"),
     [
-        ({"canary": {"weight": 5, "podTemplateHash": "new"}, "stable": {"weight": 95, "podTemplateHash": "old"}}, "old", 5),
-        ({"canary": {"weight": 0, "podTemplateHash": "new"}, "stable": {"weight": 100, "podTemplateHash": "old"}}, "old", 0),
-        ({"canary": {"weight": 0, "podTemplateHash": "new"}, "stable": {"weight": 100, "podTemplateHash": "new"}}, "new", 100),
+        (weights(("new", 5), ("old", 95)), "old", 5),
+        (weights(("new", 0), ("old", 100)), "old", 0),
+        (weights(("new", 0), ("new", 100)), "new", 100),
         (None, "old", 0),
     ],
-)  # fmt: skip
+)
 def test_with_a_router_its_weight_counts(
-    argo: ArgoRollouts, api: Any, weights: Any, stable: str, percent: float
+    argo: ArgoRollouts, api: Any, routed: Any, stable: str, percent: float
 ) -> None:
     """The router's own weight of the current version is the weight, not the pods."""
     strategy = {"canary": {"trafficRouting": {"nginx": {}}, "steps": []}}
-    status = {"canary": {"weights": weights}, "stableRS": stable}
+    status = {"canary": {"weights": routed}, "stableRS": stable}
     api.objects[ROLLOUT] = rollout(spec={"strategy": strategy}, status=status)
     state = argo.state(TARGET)
     assert state is not None

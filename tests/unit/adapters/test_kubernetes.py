@@ -19,6 +19,7 @@ ENVIRONMENT = Environment(
     name="prod", context="acme", namespace="shop", release="svc", rollout="svc", container="app", kubeconfig=Path("/k")
 )
 ROLLOUT = "/apis/argoproj.io/v1alpha1/namespaces/shop/rollouts/svc"
+BACK_OFF = "back-off 10s restarting failed container"
 PODS = "/api/v1/namespaces/shop/pods"
 
 
@@ -96,12 +97,12 @@ def test_a_pod_is_what_the_kubelet_says(cluster: KubernetesCluster, api: Any) ->
             {
                 "containerStatuses": [
                     container(
-                        waiting("CrashLoopBackOff", "back-off 10s restarting failed container"),
+                        waiting("CrashLoopBackOff", BACK_OFF),
                         lastState={"terminated": {"reason": "Error", "exitCode": 1, "message": "no\ndatabase"}},
                     )
                 ]
             },
-            "CrashLoopBackOff: back-off 10s restarting failed container; it last ended with Error, exit code 1, no database",
+            f"CrashLoopBackOff: {BACK_OFF}; it last ended with Error, exit code 1, no database",
         ),
         (
             {"containerStatuses": [container(waiting("ImagePullBackOff", 'Back-off pulling image "x"'))]},

@@ -81,14 +81,15 @@ def test_an_impossible_tail_is_refused(bad: int, total: int, ratio: float) -> No
 @pytest.mark.parametrize(
     ("given", "kind", "says"),
     [
-        (evidence(), VerdictKind.NO_DATA, "no series"),
+        (evidence(), VerdictKind.NO_DATA, "nothing was ever read"),
+        (evidence(reading(None, None, age=timedelta(minutes=2))), VerdictKind.NO_DATA, "120 s old"),
         (evidence(reading(None, None)), VerdictKind.NO_DATA, "no series"),
         (evidence(reading(0, 0)), VerdictKind.NO_DATA, "not one request"),
         (evidence(reading(value=float("nan"))), VerdictKind.NO_DATA, "no value"),
         (evidence(reading(value=float("inf"))), VerdictKind.NO_DATA, "no value"),
         (evidence(reading(10_000, None)), VerdictKind.NO_DATA, "no value"),
         (evidence(reading(age=timedelta(seconds=31))), VerdictKind.NO_DATA, "31 s old"),
-        (evidence(reading(age=None)), VerdictKind.NO_DATA, "missing"),
+        (evidence(reading(age=None)), VerdictKind.NO_DATA, "no time of any sample"),
         (evidence(reading(seen=timedelta(minutes=3))), VerdictKind.INCONCLUSIVE, "60% of the window"),
         (evidence(reading(99)), VerdictKind.INCONCLUSIVE, "99 requests, a verdict needs 100"),
         (evidence(reading(problem="partial response")), VerdictKind.INCONCLUSIVE, "partial response"),

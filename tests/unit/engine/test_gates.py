@@ -64,7 +64,7 @@ def test_the_gate_that_broke_is_the_one_that_fails(bench: Benches) -> None:
     [
         ("error rate 5% at 5%", "error rate", VerdictKind.FAIL),
         ("no data at 5%", "no data", VerdictKind.NO_DATA),
-        ("stale data at 5%", "stale data", VerdictKind.NO_DATA),
+        ("stale data from mid-window at 5%", "stale data", VerdictKind.NO_DATA),
         ("prometheus down at 5%", "metrics unreadable", VerdictKind.ERROR),
     ],
 )
