@@ -194,6 +194,10 @@ class Faults(Protocol):
         """Say what begins now (a scenario's title, ``25%``, ``mid-window at 25%``): faults that wait for it begin."""
         ...
 
+    def end(self) -> None:
+        """End all faults, so that what they broke can be mended."""
+        ...
+
     def began(self, fault: Fault) -> datetime | None:
         """Return when the fault first showed in what can be measured; None before."""
         ...

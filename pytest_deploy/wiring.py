@@ -149,7 +149,7 @@ def prepare(options: Options, feature: Path, steps: Sequence[outline.StepAsked],
         if environment not in release.environments:
             known = ", ".join(release.environments)
             problems.append(f"{name}: deploy.yaml has no environment {environment!r}, only: {known}")
-    if options.mode is not Mode.REHEARSAL:
+    if options.mode is Mode.REAL:
         problems += [
             f"{place}: section {section!r} is configured, but its adapter does not exist yet: "
             "remove the section (its steps are then OFF, and said to be off)"
@@ -202,7 +202,15 @@ def open_deploy(
         allure_dir=options.allure_dir,
         environ=os.environ,
     )
-    made = world(options.mode, prepared.config, release, options.reports / deploy_id, deploy_id, terminal.line)
+    made = world(
+        options.mode,
+        prepared.config,
+        release,
+        prepared.environment.name,
+        options.reports / deploy_id,
+        deploy_id,
+        terminal.line,
+    )
     deploy = Deploy(
         id=deploy_id,
         mode=options.mode,

@@ -28,11 +28,18 @@ class World:
 
 
 def world(
-    mode: Mode, config: DeployConfig, release: Release, folder: Path, deploy_id: str, say: Callable[[str], None]
+    mode: Mode,
+    config: DeployConfig,
+    release: Release,
+    environment: str,
+    folder: Path,
+    deploy_id: str,
+    say: Callable[[str], None],
 ) -> World:
     """Make the world of this mode.
 
     Args:
+        environment: the one that the deploy is bound for.
         folder: the deploy's reports; its journal stands there.
         say: is told what takes long.
 
@@ -43,9 +50,11 @@ def world(
     if mode is Mode.REHEARSAL:
         return _rehearsed(config, release, folder, deploy_id)
     if mode is Mode.SANDBOX:
-        from pytest_deploy.sandbox import enter
+        from pytest_deploy.sandbox import up
+        from pytest_deploy.sandbox.drills import with_faults
+        from pytest_deploy.sandbox.seed import seed
 
-        stack = enter(release, say=say)
+        stack = up(say=say)
         there = replace(
             release,
             image=_pinned(release, deploy_id),
@@ -53,13 +62,24 @@ def world(
                 name: replace(env, kubeconfig=stack.kubeconfig) for name, env in release.environments.items()
             },
         )
-        ports = _real(config, there, folder, prometheus_url=stack.prometheus_url, helm=stack.helm(config.tools.helm))
-        stack.seed(ports, there)
-        return World(ports=stack.with_faults(ports, there), release=there)
+        ports = _real(config, there, folder, prometheus_url=stack.prometheus_url, helm=_helm(config))
+        seed(ports, there)
+        faulty = with_faults(stack, ports, there.environments[environment], release.service, config.sections)
+        return World(ports=faulty, release=there)
     return World(
         ports=_real(config, release, folder, prometheus_url=config.metrics.prometheus.url, helm=config.tools.helm),
         release=release,
     )
+
+
+def _helm(config: DeployConfig) -> str:
+    """Return the Helm of deploy.yaml; by default, and by the names helm3 and helm4, one of the toolchain's."""
+    from pytest_deploy.sandbox import toolbox
+
+    name = config.tools.helm
+    if "/" in name:
+        return name
+    return toolbox().need("helm3" if name == "helm" and toolbox().find(name) is None else name)
 
 
 def _real(config: DeployConfig, release: Release, folder: Path, *, prometheus_url: str, helm: str) -> Ports:

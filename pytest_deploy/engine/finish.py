@@ -37,11 +37,24 @@ def close(deploy: Deploy) -> Outcome:
     Call ``roll_back`` first; what is still open here is NEEDS_HUMAN.
     """
     outcome = _outcome(deploy)
+    _mend(deploy)
     if outcome is not Outcome.NEEDS_HUMAN and deploy.tx.opened:
         deploy.tx.milestone(Milestone.CLOSED, observed=outcome.words)
     text = _words(deploy, outcome)
     deploy.emit(DeployEnded(at=deploy.ports.clock.now(), outcome=outcome, words=text, off=len(deploy.off)))
     return outcome
+
+
+def _mend(deploy: Deploy) -> None:
+    """End the faults of a drill and, where it let the rollback fail on purpose, roll back after all."""
+    if deploy.ports.faults is None:
+        return
+    deploy.ports.faults.end()
+    if deploy.ended is Ending.HUMAN:
+        try:
+            rollback.undo_all(deploy)
+        except RollbackError as error:
+            deploy.warn(f"the drill left its world broken: {error}")
 
 
 def _words(deploy: Deploy, outcome: Outcome) -> str:

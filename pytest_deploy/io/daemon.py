@@ -158,7 +158,9 @@ def _began(pid: int) -> str | None:
         state, *fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except (OSError, ValueError):
         return None
-    return None if state in "ZX" else f"{_boot()} {fields[18]}"
+    # While other threads of a zombie still end, its ports are taken: it is gone with the last of them.
+    gone = state == "X" or (state == "Z" and int(fields[16]) <= 1)
+    return None if gone else f"{_boot()} {fields[18]}"
 
 
 @cache

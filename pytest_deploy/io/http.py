@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -67,11 +68,14 @@ class Http:
     def _client(self) -> httpx2.Client:
         import httpx2
 
-        return httpx2.Client(
+        client = httpx2.Client(
             transport=self._transport,
             follow_redirects=False,
             headers={"accept": "application/json", "user-agent": "pytest-deploy"},
         )
+        # Closed with us or at exit: a socket that is left to the collector is a ResourceWarning in the user's tests.
+        weakref.finalize(self, client.close)
+        return client
 
     def get(self, path: str, params: Mapping[str, str], *, accept: Collection[int] = ()) -> Answer:
         """Return the JSON that the service answers with.

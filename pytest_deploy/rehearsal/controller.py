@@ -37,7 +37,7 @@ class Rollout:
         container: the one that is deployed.
         at_rest: it was promoted long ago and all its pods are ready; else it is created now.
         before_change: called right before pods become ready, or unready, or go.
-        on_weight: called with the percent when a canary goes to a weight.
+        on_weight: told the percent of a canary that is under way, before its pods are made; again and again.
     """
 
     def __init__(
@@ -66,7 +66,6 @@ class Rollout:
         self._generation = 1
         self._status = Status()
         self._sets: dict[str, ReplicaSet] = {}
-        self._told: tuple[str, int] | None = None
         self._paused_at = self._progressed_at = clock.now()
         self._gone = False
         if at_rest:
@@ -144,11 +143,8 @@ class Rollout:
         if self._gone:
             return
         self._before_change()
-        before = sum(self.ready.values())
         for each in self._sets.values():
             each.settle(self._clock.now(), self._faults if each.template_hash == self.newest else None)
-        if sum(self.ready.values()) > before:
-            self._progressed()
         self._reconcile()
 
     def _begin_at_rest(self) -> None:
@@ -213,11 +209,9 @@ class Rollout:
         return weights[-1] if weights else 0
 
     def _tell_weight(self) -> None:
-        told = (self._status.current_hash, self._weight())
-        under_way = bool(self._status.stable_hash) and not self._status.promoted and bool(self._spec.steps)
-        if under_way and told != self._told:
-            self._told = told
-            self._on_weight(told[1])
+        status = self._status
+        if status.stable_hash and not status.promoted and self._spec.steps:
+            self._on_weight(self._weight())
 
     def _counts(self) -> dict[str, Count]:
         """Count what is and what is to be, the stable version first, then the one under way, then all others."""

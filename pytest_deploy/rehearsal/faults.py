@@ -78,6 +78,13 @@ class Faults:
         self._moments.add(name.casefold())
         self._begin_due()
 
+    def end(self) -> None:
+        """End all faults."""
+        for record in self._records:
+            if record.started is not None and not record.ended:
+                self._end(record)
+        self._records = [record for record in self._records if record.started is not None]
+
     def reached(self, weight: int) -> None:
         """Say that a canary goes to this weight, percent: faults that are to begin ``at`` it do."""
         self._weight = weight

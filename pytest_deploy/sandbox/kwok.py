@@ -6,6 +6,7 @@ kwokctl's binary runtime needs neither Docker nor root. How its pods live is in 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from pytest_deploy.io.daemon import Daemon
 from pytest_deploy.io.process import DEFAULT_INHERIT, run
 from pytest_deploy.sandbox import stages
 from pytest_deploy.sandbox.backend import ControlPlane
+from pytest_deploy.sandbox.place import free_ports
 from pytest_deploy.sandbox.tools import DOWNLOADED, Toolbox
 
 __all__ = ["Kwok"]
@@ -24,6 +26,14 @@ _START_S = 60
 _DOWNLOAD_S = 600
 """Where kwokctl has to download its parts first."""
 _PROXY = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+_PORTS = (
+    "etcdPeerPort",
+    "etcdPort",
+    "kubeApiserverPort",
+    "kubeControllerManagerPort",
+    "kubeSchedulerPort",
+    "kwokControllerPort",
+)
 _NODE = {
     "apiVersion": "v1",
     "kind": "Node",
@@ -77,11 +87,15 @@ class Kwok:
         where = ("--kubeconfig", str(folder / "kwokctl.kubeconfig"), "--wait", f"{_START_S}s")
         self._kwokctl((*argv, *where, *flags), folder, env, _DOWNLOAD_S if missing else _START_S + 30)
 
+    def _path(self) -> str:
+        return os.pathsep.join((str(Path(self.tools.need("kubectl")).parent), self.tools.path or os.defpath))
+
     def _kwokctl(self, arguments: tuple[str, ...], folder: Path, env: Mapping[str, str], timeout_s: float) -> None:
         done = run(
             (self.tools.need("kwokctl"), *arguments),
             timeout_s=timeout_s,
-            env={**env, "KWOK_WORKDIR": str(folder)},
+            # Where PATH has no kubectl, kwokctl would download one to ask whether the API answers.
+            env={**env, "KWOK_WORKDIR": str(folder), "PATH": self._path()},
             inherit=(*DEFAULT_INHERIT, *_PROXY),
         )
         if done.status != 0 or done.timed_out:
@@ -100,8 +114,9 @@ def _forget_the_dead(cluster: Path) -> list[str]:
 
 
 def _config() -> Iterator[Mapping[str, object]]:
-    # Without it etcd, which asks nobody for a password, listens on all of the machine's addresses.
-    options = {"bindAddress": "127.0.0.1"}
+    # Without bindAddress etcd, which asks nobody for a password, listens on all of the machine's addresses. kwokctl's
+    # own choice of ports is always the same few: then a sandbox that is healed finds those of its dead taken.
+    options = {"bindAddress": "127.0.0.1", **dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))}
     yield {"apiVersion": "config.kwok.x-k8s.io/v1alpha1", "kind": "KwokctlConfiguration", "options": options}
     yield from stages.stages()
 

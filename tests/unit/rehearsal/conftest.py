@@ -144,7 +144,7 @@ class Drive:
 
     def seconds(self, at: datetime) -> float:
         """Return the seconds since the world's start."""
-        return self.world.clock.monotonic() - (self.world.clock.now() - at).total_seconds()
+        return round(self.world.clock.monotonic() - (self.world.clock.now() - at).total_seconds(), 6)
 
     def read(self, seconds: float, objective: Objective = ERRORS, version: str | None = None) -> Reading:
         """Watch for some seconds, then read."""

@@ -12,6 +12,7 @@ START = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 
 
 def s(seconds: float) -> timedelta:
+    """Return that many seconds."""
     return timedelta(seconds=seconds)
 
 

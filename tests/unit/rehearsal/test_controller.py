@@ -207,6 +207,25 @@ def test_a_canary_that_makes_no_progress_for_ten_minutes_is_degraded(prod: Drive
     assert prod.state.at_our_pause
 
 
+def test_a_long_pause_is_no_lack_of_progress(prod: Drive) -> None:
+    """A promote after a quarter of an hour goes on without ever being called degraded."""
+    prod.canary()
+    prod.run(900)
+    prod.promote()
+    state = prod.until(lambda seen: seen.step_index == 3 or seen.phase is Phase.DEGRADED)
+    assert state.phase is not Phase.DEGRADED
+
+
+def test_what_is_promoted_has_no_deadline(prod: Drive) -> None:
+    """Pods that crash long after the promotion are waited for, as the controller does."""
+    prod.commit()
+    prod.run(900)
+    prod.fault("pods crash")
+    prod.run(900)
+    assert (prod.state.phase, prod.state.weight_percent) == (Phase.PROGRESSING, 0)
+    assert prod.state.message == "updated replicas are still becoming available"
+
+
 def test_the_same_template_is_the_same_version_everywhere(prod: Drive, staging: Drive) -> None:
     """The hash comes from the template alone, so two worlds and two environments agree on it."""
     assert prod.state.current_hash == staging.state.current_hash

@@ -16,6 +16,7 @@ DOCUMENT: dict[str, Json] = {
 
 
 def operation(op: str, path: str, value: Json) -> dict[str, Json]:
+    """Return one operation of a patch."""
     return {"op": op, "path": path, "value": value}
 
 

@@ -45,6 +45,12 @@ def test_surge_and_availability_are_kept() -> None:
     assert next_counts(20, [stable, canary]) == [5, 20]
 
 
+def test_versions_of_nobody_go_first() -> None:
+    """What is neither stable nor under way gives its pods before the stable version does."""
+    stable, canary = Count(wanted=10, ready=10, target=5), Count(wanted=5, ready=5, target=10)
+    assert next_counts(20, [stable, canary, Count(wanted=5, ready=5, target=0)]) == [10, 10, 0]
+
+
 def test_a_broken_canary_makes_room() -> None:
     """On the way back pods that are not ready can be removed, though too few are ready in all."""
     stable, canary = Count(wanted=5, ready=5, target=20), Count(wanted=20, ready=0, target=0)

@@ -1,0 +1,321 @@
+"""The faults of drills on the sandbox: real parts are made to fail, nothing is pretended to have failed.
+
+The traffic source plays what a version does to its requests; a fault of pods goes into the pod template; Helm is
+given values or a revision that it refuses; Prometheus is frozen; a promote comes too late because a stranger was
+faster. Only the tools that the sandbox has no real part for (registry, scanner, incidents, approval, chat) are
+stand-ins, and say so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from pytest_deploy.domain.action import HelmRollback, HelmUninstall, HelmUpgrade, Purpose, RolloutPatch, Target
+from pytest_deploy.domain.fault import Fault, FaultKind
+from pytest_deploy.domain.measurement import Objective, Reading, Subject
+from pytest_deploy.domain.release import Digest, Environment, ImageRef
+from pytest_deploy.domain.rollout import ClusterIdentity, Permission, Pod, RolloutState
+from pytest_deploy.errors import Faulted, GateBreach, Refused, ToolFailed, Unreachable
+from pytest_deploy.ports import Capability, Clock, Cluster, Helm, Metrics, Ports, Traffic
+from pytest_deploy.sandbox import local
+from pytest_deploy.sandbox.life import pause, resume
+from pytest_deploy.sandbox.stack import Stack
+
+__all__ = ["with_faults"]
+
+_TRAFFIC = (FaultKind.ERROR_RATE, FaultKind.P95_LATENCY, FaultKind.NO_DATA, FaultKind.STALE_DATA)
+_PODS = {
+    FaultKind.PODS_CRASH: ("crash", '"true"'),
+    FaultKind.PODS_NEVER_READY: ("ready-after-s", '"86400"'),
+    FaultKind.IMAGE_MISSING: ("image-missing", '"true"'),
+}
+_API_DELAY = timedelta(milliseconds=300)
+_PROMETHEUS_DELAY = timedelta(seconds=1)
+_NO_REVISION = 9999
+
+
+def with_faults(stack: Stack, ports: Ports, environment: Environment, service: str, sections: Collection[str]) -> Ports:
+    """Return the ports with a faults port, each able to meet its faults; without one injected they change nothing.
+
+    Args:
+        environment: the one that the deploy is bound for; its parts are the ones that fail.
+        sections: of deploy.yaml; those that the sandbox has no real part for get a stand-in.
+    """
+    faults = _Faults(stack=stack, clock=ports.clock, service=service, namespace=environment.namespace)
+    return replace(
+        ports,
+        cluster=_Cluster(ports.cluster, faults),
+        helm=_Helm(ports.helm, faults, environment.name),
+        traffic=_Traffic(ports.traffic, faults, environment.name),
+        metrics=_Metrics(ports.metrics, faults, ports.clock),
+        builder=_Builder(faults) if "build" in sections else None,
+        capabilities={name: _stand_in(name, faults) for name in sections if name in _NO_ANSWER},
+        faults=faults,
+    )
+
+
+@dataclass(kw_only=True)
+class _Record:
+    fault: Fault
+    on: bool = False
+    seen: datetime | None = None
+
+
+@dataclass(kw_only=True)
+class _Faults:
+    """The faults port."""
+
+    stack: Stack
+    clock: Clock
+    service: str
+    namespace: str
+    records: list[_Record] = field(default_factory=list)
+    moments: set[str] = field(default_factory=lambda: {"now"})
+
+    def inject(self, fault: Fault) -> None:
+        """Let the fault begin as its text says.
+
+        Raises:
+            Refused: it can't be played here.
+        """
+        if fault.lasts is not None:
+            raise Refused(f"the sandbox can't end a fault by itself: {fault.text!r}", hint="rehearse it instead")
+        if fault.kind in _PODS and fault.at_percent is not None:
+            raise Refused(
+                f"the pods of a version are all alike on the sandbox, so {fault.text!r} can't begin later",
+                hint=f"write {fault.kind!s} without 'at'",
+            )
+        self.records.append(_Record(fault=fault))
+        self._begin_due()
+
+    def moment(self, name: str) -> None:
+        """Let the faults begin that wait for this moment."""
+        self.moments.add(name.casefold())
+        self._begin_due()
+
+    def began(self, fault: Fault) -> datetime | None:
+        """Return when the fault first showed in what can be measured; None before."""
+        if fault.kind in _TRAFFIC:
+            for entry in json.loads(local.get(f"{self.stack.control_url}/faults")):
+                if entry["what"] == fault.kind and entry["began"] is not None:
+                    return datetime.fromisoformat(entry["began"])
+            return None
+        return min((r.seen for r in self.records if r.fault == fault and r.seen), default=None)
+
+    def end(self) -> None:
+        """End all faults: the stack is as it was."""
+        if any(record.on and record.fault.kind is FaultKind.PROMETHEUS_DOWN for record in self.records):
+            resume("prometheus", self.stack.name)
+        self.records.clear()
+        self._play([])
+
+    def hit(self, kind: FaultKind) -> bool:
+        """Whether a fault of this kind is on; if so, it can be seen from now on."""
+        for record in self.records:
+            if record.on and record.fault.kind is kind:
+                record.seen = record.seen or self.clock.now()
+                return True
+        return False
+
+    def _begin_due(self) -> None:
+        waiting = [r for r in self.records if not r.on and self._due(r.fault)]
+        for record in waiting:
+            record.on = True
+            if record.fault.kind is FaultKind.PROMETHEUS_DOWN:
+                pause("prometheus", self.stack.name)
+                record.seen = self.clock.now()
+        if any(record.fault.kind in _TRAFFIC for record in waiting):
+            on = [r.fault for r in self.records if r.on and r.fault.kind in _TRAFFIC]
+            self._play([self._entry(fault) for fault in on])
+
+    def _due(self, fault: Fault) -> bool:
+        begins = fault.from_moment if fault.at_percent is None else f"{fault.at_percent}%"
+        return begins.casefold() in self.moments
+
+    def _entry(self, fault: Fault) -> dict[str, object]:
+        return {
+            "what": str(fault.kind),
+            "amount": fault.amount,
+            "service": self.service,
+            "namespace": self.namespace,
+            "version": "newest",
+        }
+
+    def _play(self, entries: list[dict[str, object]]) -> None:
+        connection = local.connect(self.stack.control_url)
+        try:
+            connection.request("PUT", "/faults", body=json.dumps(entries))
+            answer = connection.getresponse()
+            text = answer.read().decode(errors="replace")
+        except OSError as error:
+            raise Unreachable(f"the sandbox's traffic source does not answer: {error}") from error
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise Faulted(f"the sandbox's traffic source refused the faults: {answer.status}: {text.strip()}")
+
+
+@dataclass(frozen=True)
+class _Cluster:
+    real: Cluster
+    faults: _Faults
+
+    def identity(self, environment: Environment) -> ClusterIdentity:
+        _delay(self.faults)
+        return self.real.identity(environment)
+
+    def denied(self, environment: Environment, permissions: Sequence[Permission]) -> tuple[Permission, ...]:
+        _delay(self.faults)
+        return self.real.denied(environment, permissions)
+
+    def pods(self, target: Target, service: str) -> tuple[Pod, ...]:
+        _delay(self.faults)
+        pods = self.real.pods(target, service)
+        for kind in _PODS:
+            if any(not pod.ready for pod in pods):
+                self.faults.hit(kind)
+        return pods
+
+
+@dataclass(frozen=True)
+class _Traffic:
+    real: Traffic
+    faults: _Faults
+    environment: str
+
+    def state(self, rollout: Target) -> RolloutState | None:
+        _delay(self.faults)
+        return self.real.state(rollout)
+
+    def container_index(self, rollout: Target, container: str) -> int:
+        return self.real.container_index(rollout, container)
+
+    def execute(self, patch: RolloutPatch) -> None:
+        _delay(self.faults)
+        promotes = patch.purpose is Purpose.PROMOTE and patch.target.environment == self.environment
+        if promotes and self.faults.hit(FaultKind.PROMOTE_REFUSED):
+            # A stranger is faster with the very same promote; the server then refuses ours.
+            self.real.execute(patch)
+        self.real.execute(patch)
+
+
+@dataclass(frozen=True)
+class _Helm:
+    real: Helm
+    faults: _Faults
+    environment: str
+
+    def version(self) -> Any:
+        return self.real.version()
+
+    def history(self, release: Target) -> Any:
+        return self.real.history(release)
+
+    def render(self, upgrade: HelmUpgrade) -> Any:
+        return self.real.render(upgrade)
+
+    def manifest(self, release: Target) -> Any:
+        return self.real.manifest(release)
+
+    def execute(self, action: HelmUpgrade | HelmRollback | HelmUninstall) -> str:
+        ours = action.target.environment == self.environment
+        if ours and isinstance(action, HelmUpgrade):
+            for kind, (name, value) in _PODS.items():
+                if any(r.on and r.fault.kind is kind for r in self.faults.records):
+                    key = rf"podAnnotations.sandbox\.pytest-deploy\.dev/{name}"
+                    action = replace(action, values=(*action.values, (key, value)))
+            if self.faults.hit(FaultKind.HELM_UPGRADE_FAILS):
+                action = replace(action, values=(*action.values, ("replicaCount", '"not a number"')))
+        if ours and isinstance(action, HelmRollback) and self.faults.hit(FaultKind.ROLLBACK_FAILS):
+            action = replace(action, revision=_NO_REVISION)
+        return self.real.execute(action)
+
+
+@dataclass(frozen=True)
+class _Metrics:
+    real: Metrics
+    faults: _Faults
+    clock: Clock
+
+    @property
+    def scrape_interval(self) -> timedelta:
+        return self.real.scrape_interval
+
+    @property
+    def tells_versions_apart(self) -> bool:
+        return self.real.tells_versions_apart
+
+    def now(self) -> datetime:
+        return self.real.now()
+
+    def read(self, objective: Objective, subject: Subject, since: datetime) -> Reading:
+        if self.faults.hit(FaultKind.PROMETHEUS_SLOW):
+            self.clock.sleep(_PROMETHEUS_DELAY)
+        return self.real.read(objective, subject, since)
+
+
+@dataclass(frozen=True)
+class _Builder:
+    faults: _Faults
+
+    def build(self, image: ImageRef) -> Digest:
+        if self.faults.hit(FaultKind.REGISTRY_DOWN):
+            raise Unreachable("the registry does not answer (stand-in)", hint="see whether the registry is up")
+        if image.digest is None:
+            raise Refused("the sandbox builds no image", hint="give it by digest")
+        return image.digest
+
+
+def _stand_in(section: str, faults: _Faults) -> Capability:
+    kind, fail = _NO_ANSWER[section]
+
+    def ask(subject: str) -> str:
+        if kind is not None and faults.hit(kind):
+            fail(subject)
+        return f"{subject}: stand-in, nothing was asked"
+
+    return ask
+
+
+def _no_scan(subject: str) -> None:
+    raise ToolFailed(f"the scan of {subject} gave no answer (stand-in); that is not clean")
+
+
+def _open(subject: str) -> None:
+    raise GateBreach(f"an incident tagged {subject} is open (stand-in)", cause="incident open")
+
+
+def _denied(subject: str) -> None:
+    raise GateBreach(f"{subject} was not approved (stand-in)", cause="approval denied")
+
+
+def _no_chat(subject: str) -> None:
+    raise Unreachable(f"{subject}: the chat does not answer (stand-in)")
+
+
+def _never(subject: str) -> None:
+    raise AssertionError(subject)
+
+
+_NO_ANSWER: dict[str, tuple[FaultKind | None, Callable[[str], None]]] = {
+    "scan": (FaultKind.SCANNER_DOWN, _no_scan),
+    "incidents": (FaultKind.INCIDENT_OPEN, _open),
+    "approval": (FaultKind.APPROVAL_DENIED, _denied),
+    "chat": (FaultKind.NOTIFIER_DOWN, _no_chat),
+    "sign": (None, _never),
+    "tests": (None, _never),
+    "smoke": (None, _never),
+    "tickets": (None, _never),
+    "chart_checks": (None, _never),
+    "checklist": (None, _never),
+}
+"""What the sandbox has no real part for: the fault that takes its answer away, and how."""
+
+
+def _delay(faults: _Faults) -> None:
+    if faults.hit(FaultKind.API_SERVER_SLOW):
+        faults.clock.sleep(_API_DELAY)
