@@ -292,6 +292,25 @@ def test_of_two_faults_of_a_kind_the_later_counts(prod: Drive) -> None:
     assert prod.read(90, version=state.current_hash).value == pytest.approx(0.5, rel=0.01)
 
 
+def test_all_faults_can_be_ended(prod: Drive) -> None:
+    """What was on is off, also one that would have ended later by itself; what was still waiting never begins."""
+    prod.raise_to(25)
+    crash = prod.fault("pods crash for 10 minutes")
+    prod.fault("rollback fails")
+    prod.fault("prometheus down at 50%")
+    prod.run(5)
+    assert troubles(prod) == {CRASH}
+    prod.world.faults.end()
+    prod.run(1)
+    assert (troubles(prod), prod.state.weight_percent) == (set(), 25)
+    prod.promote()
+    prod.until(lambda seen: seen.at_our_pause and seen.step_index == 5)
+    assert prod.read(60).total
+    prod.roll_back()
+    assert prod.history[-1][1] == "deployed"
+    assert prod.began_s(crash) is not None
+
+
 @pytest.mark.parametrize(
     "what", ["helm upgrade fails", "registry down", "scanner down", "incident open", "approval denied"]
 )
