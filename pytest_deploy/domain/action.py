@@ -92,6 +92,16 @@ def _kube_flags(target: Target) -> tuple[str, ...]:
     return (*config, "--kube-context", target.context, "--namespace", target.namespace)
 
 
+def _apply_flags(version: HelmVersion) -> tuple[str, ...]:
+    """Return what keeps Helm 4 off fields that the rollout's controller owns.
+
+    A release that Helm 4 installed is applied on the server's side from then on, and conflicts with the controller
+    over the selectors of the stable and canary Services: the upgrade fails, and so does its rollback. A merge on the
+    client's side leaves what the chart did not change alone, as Helm 3 always did. Seen on Helm 4.2.3.
+    """
+    return ("--server-side=false",) if version.major >= 4 else ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HelmUpgrade:
     """``helm upgrade --install`` with atomic semantics; with a Rollout in the chart it starts the canary.
@@ -126,6 +136,7 @@ class HelmUpgrade:
             helm, "upgrade", self.target.name, self.chart, "--install",
             *_kube_flags(self.target),
             *atomic,
+            *_apply_flags(version),
             "--timeout", f"{int(self.timeout.total_seconds())}s",
             *(part for path in self.values_files for part in ("--values", path)),
             *(part for key, value in self.values for part in ("--set-json", f"{key}={value}")),
@@ -163,10 +174,10 @@ class HelmRollback:
 
     def argv(self, helm: str, version: HelmVersion) -> tuple[str, ...]:
         """Return the command; nothing is waited for by Helm, the rollout is watched by us."""
-        del version
         return (
             helm, "rollback", self.target.name, str(self.revision),
             *_kube_flags(self.target),
+            *_apply_flags(version),
             "--timeout", f"{int(self.timeout.total_seconds())}s",
         )  # fmt: skip
 

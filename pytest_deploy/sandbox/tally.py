@@ -1,6 +1,7 @@
 """Counters that grow as requests come in, and the text that Prometheus scrapes.
 
-Fractions are carried, never rounded away and never drawn by lot: the same traffic gives the same counters.
+Nothing is drawn by lot: the same traffic gives the same counters. Requests are whole, and what is over is carried.
+Each is spread over the buckets by its shares, so that a p95 can be read from a handful of requests, too.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _HELP = (
 
 @dataclass(slots=True)
 class _Counts:
-    total: float = 0.0
+    carried: float = 0.0
+    total: int = 0
     errors: float = 0.0
     sum_s: float = 0.0
     buckets: list[float] = field(default_factory=lambda: [0.0] * len(BUCKETS_S))
@@ -41,8 +43,10 @@ class Tally:
         for version in versions:
             key = (version.namespace, version.service, version.pod_template_hash)
             counts = self._counts[key] = before.get(key, _Counts())
-            requests = version.requests_per_s * seconds
             shares = bucket_shares(version.behaviour.p95_ms)
+            due = counts.carried + version.requests_per_s * seconds
+            requests = math.floor(due)
+            counts.carried = due - requests
             counts.total += requests
             counts.errors += requests * (version.behaviour.error_rate_ratio if version.serves else 1.0)
             counts.sum_s += requests * mean_s(shares)
@@ -52,15 +56,16 @@ class Tally:
         """Yield each series with its value; there is no 5xx series before the first 5xx, as with a real service."""
         for (namespace, service, version), counts in sorted(self._counts.items()):
             labels = f'service="{service}",namespace="{namespace}",pod_template_hash="{version}"'
-            total, errors = math.floor(counts.total), math.floor(counts.errors)
-            yield f'http_requests_total{{{labels},status="200"}}', total - errors
+            # The millionth: ten times 0.1 is 1.
+            errors = math.floor(counts.errors + 1e-6)
+            yield f'http_requests_total{{{labels},status="200"}}', counts.total - errors
             if errors:
                 yield f'http_requests_total{{{labels},status="503"}}', errors
             for bound, count in zip(BUCKETS_S, counts.buckets, strict=True):
                 le = "+Inf" if math.isinf(bound) else repr(bound)
-                yield f'http_request_duration_seconds_bucket{{{labels},le="{le}"}}', math.floor(count)
+                yield f'http_request_duration_seconds_bucket{{{labels},le="{le}"}}', count
             yield f"http_request_duration_seconds_sum{{{labels}}}", counts.sum_s
-            yield f"http_request_duration_seconds_count{{{labels}}}", total
+            yield f"http_request_duration_seconds_count{{{labels}}}", counts.total
 
 
 def exposition(samples: Iterable[tuple[str, float]]) -> str:

@@ -154,6 +154,22 @@ def test_both_helms_install_on_staging(world: World, binary: str) -> None:
     eventually(lambda: not world.kubectl("get", left, "-o", "name", env="staging"), "it is gone", within_s=90)
 
 
+@pytest.mark.parametrize("binary", ["helm3", "helm4"])
+def test_the_chart_is_clean(binary: str) -> None:
+    """Both Helms lint the chart with each values file; without a digest, or with a tag, nothing is rendered."""
+    helm = toolbox().need(binary)
+    for env in ("staging", "prod", "bad"):
+        values = ("-f", str(CHART / f"values-{env}.yaml"), "--set", f"image.digest={NEW}")
+        done = run((helm, "lint", "--strict", str(CHART), *values), timeout_s=60)
+        assert done.status == 0, done.stdout
+    missing = run((helm, "template", "x", str(CHART)), timeout_s=60)
+    assert missing.status != 0
+    assert "image.digest is required" in missing.stderr
+    tag = run((helm, "template", "x", str(CHART), "--set", "image.digest=v1.2.3"), timeout_s=60)
+    assert tag.status != 0
+    assert "match pattern" in tag.stderr
+
+
 def test_counters_follow_the_weight(world: World, canary: tuple[str, str]) -> None:
     """Requests per version follow the ready pods at 5 % and after a promote at 25 %; errors are the canary's alone."""
     stable, new = canary
@@ -163,6 +179,10 @@ def test_counters_follow_the_weight(world: World, canary: tuple[str, str]) -> No
         found = world.query(rate)
         return found.get(new, 0.0) / (sum(found.values()) or 1)
 
+    pods = world.kubectl(
+        "get", "pods", "-o", r"jsonpath={.items[*].metadata.labels.rollouts-pod-template-hash}"
+    ).split()
+    assert (pods.count(new), len(pods)) == (1, 20)
     eventually(lambda: share() == pytest.approx(0.05, abs=0.01), "5 % of the requests reach the canary")
     world.promote()
     eventually(lambda: share() == pytest.approx(0.25, abs=0.02), "25 % of the requests reach the canary")

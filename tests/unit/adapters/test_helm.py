@@ -302,3 +302,13 @@ def test_helm_sees_only_what_it_needs(helm: Helm, monkeypatch: pytest.MonkeyPatc
     assert first["HELM_CACHE_HOME"] == "set"
     assert ("KUBECONFIG" in first, "KUBECONFIG" in second) == (False, True)
     assert not {"HELM_NAMESPACE", "GITHUB_TOKEN"} & (first.keys() | second.keys())
+
+
+@pytest.mark.parametrize(("version", "flagged"), [("v3.17.3", False), ("v4.2.3", True)])
+def test_helm_4_merges_on_the_clients_side(helm: Helm, version: str, flagged: bool) -> None:
+    """Upgrade and rollback by Helm 4 leave the fields alone that the rollout's controller owns."""
+    helm.say(version={"out": version}, history=[history("deployed"), history("superseded", "deployed")])
+    helm.cli.execute(upgrade(1))
+    helm.cli.execute(HelmRollback(target=TARGET, revision=1, timeout=timedelta(seconds=60)))
+    found = {call["argv"][0]: "--server-side=false" in call["argv"] for call in helm.calls}
+    assert (found["upgrade"], found["rollback"]) == (flagged, flagged)

@@ -16,6 +16,7 @@ import yaml
 
 from pytest_deploy.errors import DeployError, Faulted, Refused, Rejected, RemoteError, Throttled, Unreachable
 from pytest_deploy.io.kube import Connection, KubeApi, Wire
+from pytest_deploy.io.process import run
 from pytest_deploy.testing.clock import FakeClock
 
 TOKEN = "t0ken-that-nobody-may-see"  # noqa: S105 - a planted one
@@ -270,10 +271,25 @@ def test_credentials_that_are_missing_are_refused(tmp_path: Path) -> None:
         KubeApi(clock=FakeClock()).at("prod", path).read("/x")
 
 
+def test_a_wrong_context_is_told_without_the_client(tmp_path: Path) -> None:
+    """Neither a missing kubeconfig nor a wrong context waits for the client's import."""
+    code = f"""
+import sys
+from pytest_deploy.errors import Refused
+from pytest_deploy.io.clock import SystemClock
+from pytest_deploy.io.kube import KubeApi
+for kubeconfig in ("/not/there", {str(kubeconfig(tmp_path, "staging"))!r}):
+    try:
+        KubeApi(clock=SystemClock()).at("prod", kubeconfig)
+    except Refused:
+        print("refused", "kubernetes" in sys.modules)
+"""
+    done = run((sys.executable, "-c", code), timeout_s=30)
+    assert (done.stdout.split("\n")[:2], done.stderr) == (["refused False"] * 2, "")
+
+
 def test_importing_the_door_does_not_import_the_client() -> None:
     """The client is heavy: the module alone does not bring it."""
-    from pytest_deploy.io.process import run
-
     code = "import sys, pytest_deploy.io.kube, pytest_deploy.adapters.argo, pytest_deploy.adapters.kubernetes, \
 pytest_deploy.adapters.prometheus, pytest_deploy.adapters.helm; \
 print([m for m in ('kubernetes', 'httpx2', 'urllib3', 'yaml', 'pydantic') if m in sys.modules])"

@@ -73,6 +73,16 @@ def test_what_begins_at_a_scrape_is_not_in_it(prod: Drive, text: str) -> None:
     assert prod.began_s(fault) == at + 15
 
 
+def test_rare_errors_are_seen_with_the_first_of_them(prod: Drive) -> None:
+    """One request in a thousand of 50 a second: the first scrape holds none yet, the second holds one."""
+    state = prod.raise_to(25)
+    prod.world.metrics.behave(state.current_hash, Behaviour(error_rate_ratio=0))
+    prod.run(19.5 - prod.world.clock.monotonic())
+    fault = prod.fault("error rate 0.1%")
+    prod.run(40)
+    assert prod.began_s(fault) == 45
+
+
 @pytest.mark.parametrize("text", ["error rate 100%", "p95 latency 900ms"])
 def test_what_begins_right_before_a_scrape_is_not_in_it(prod: Drive, text: str) -> None:
     """At the same moment, and first: not one request was made under it."""

@@ -262,3 +262,12 @@ def test_a_refused_list_changes_nothing(source: Source) -> None:
     assert (status, "entry 2" in text) == (400, True)
     assert [it["what"] for it in json.loads(source.faults()[1])] == ["no data"]
     assert source.replace_faults(b"not json")[0] == 400
+
+
+def test_few_requests_show_the_p95() -> None:
+    """After 20 requests the bucket shares are exact, so the p95 of a canary with little traffic can be read."""
+    tally = Tally()
+    for _ in range(8):
+        tally.grow([version(rps=5, p95_ms=300)], 0.5)
+    (within,) = [value for series, value in tally.samples() if 'le="0.3"' in series]
+    assert within == pytest.approx(0.95 * 20)
