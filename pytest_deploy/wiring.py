@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_deploy.domain.event import DeployStarted, PlanMade
-from pytest_deploy.domain.fault import Fault, parse_fault
+from pytest_deploy.domain.fault import Fault, FaultKind, parse_fault
 from pytest_deploy.domain.judge import Contract
 from pytest_deploy.domain.outcome import Mode
 from pytest_deploy.domain.plan import Stage
@@ -127,7 +127,8 @@ def prepare(options: Options, feature: Path, steps: Sequence[outline.StepAsked],
             'begin with: Given the release "SERVICE" of deploy.yaml, bound for "ENVIRONMENT"'
         )
     problems += [
-        f"{outline.place_of(step.path, step.line, options.root)}: faults and drills exist in --rehearse and --sandbox only"
+        f"{outline.place_of(step.path, step.line, options.root)}: "
+        "faults and drills exist in --rehearse and --sandbox only"
         for step in outline.uses_faults(steps)
         if options.mode is Mode.REAL
     ]
@@ -159,6 +160,7 @@ def prepare(options: Options, feature: Path, steps: Sequence[outline.StepAsked],
     problems += _stage_problems(stages, drill=outline.is_drill(steps))
     if problems or bound is None:
         raise ConfigError(problems)
+    faults += _provoked(faults, stages)
     return Prepared(
         options=options,
         feature=feature,
@@ -267,6 +269,24 @@ def _stage_problems(stages: Sequence[Stage], *, drill: bool) -> list[str]:
             if gate.objective.name in names[:index]
         ]
     return problems
+
+
+_HARMLESS = {
+    FaultKind.ROLLBACK_FAILS,
+    FaultKind.PROMETHEUS_SLOW,
+    FaultKind.API_SERVER_SLOW,
+    FaultKind.NOTIFIER_DOWN,
+}
+"""Faults that alone stop no deploy."""
+
+
+def _provoked(faults: Sequence[Fault], stages: Sequence[Stage]) -> list[Fault]:
+    """Return what must go wrong so that a rollback that fails is needed at all; [] where something does."""
+    kinds = {fault.kind for fault in faults}
+    if FaultKind.ROLLBACK_FAILS not in kinds or kinds - _HARMLESS or not stages:
+        return []
+    weight = stages[min(1, len(stages) - 1)].weight
+    return [parse_fault(f"error rate 50% at {weight}%")]
 
 
 def _limits(prepared: Prepared) -> Limits:

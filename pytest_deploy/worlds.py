@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,6 +128,7 @@ def _rehearsed(config: DeployConfig, release: Release, folder: Path, deploy_id: 
         scrape_interval=timedelta(seconds=section.scrape_interval_s),
         version_label=section.version_label is not None,
         sections=config.sections,
+        start=datetime.now(UTC).replace(microsecond=0),
     )
     ports = replace(made.ports(), journal=JsonlJournal(folder / "journal.jsonl"))
     return World(ports=ports, release=there)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_deploy.domain.rollout import Phase, RolloutState, Step, Version
+from pytest_deploy.domain.manifests import parse_step
+from pytest_deploy.domain.rollout import Phase, RolloutState, Version
 from pytest_deploy.errors import Refused, Rejected
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ _HASH_LABEL = "rollouts-pod-template-hash"
 _LOOKS = 3
 """How often a look is begun anew because the Rollout changed under it; the last one is taken as it is."""
 _REFUSALS = (404, 409, 422)
-
-_UNIT_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_GO_DURATION = re.compile(r"([0-9.]+)(h|ms|us|µs|ns|m|s)")
 
 
 class ArgoRollouts:
@@ -141,7 +138,7 @@ def _state(resource: Any, sets: Sequence[Any], container: str) -> RolloutState:
         aborted=bool(status.get("abort")),
         held_by_spec=bool(spec.get("paused")),
         pauses=tuple(condition["reason"] for condition in status.get("pauseConditions") or ()),
-        steps=tuple(_step(step) for step in canary.get("steps") or ()),
+        steps=tuple(parse_step(step) for step in canary.get("steps") or ()),
         step_index=status.get("currentStepIndex"),
         current_hash=current,
         stable_hash=stable,
@@ -150,7 +147,6 @@ def _state(resource: Any, sets: Sequence[Any], container: str) -> RolloutState:
         image=_template(resource)["spec"]["containers"][_index(resource, container)]["image"],
         replicas=int(spec.get("replicas", 1)),
         versions=versions,
-        config_refs=tuple(sorted(_config_refs(_template(resource)["spec"]))),
     )
 
 
@@ -214,48 +210,3 @@ def _counted(versions: Sequence[Version], current: str) -> float:
     ready = sum(version.ready for version in versions)
     ours = sum(version.ready for version in versions if version.template_hash == current)
     return 100 * ours / ready if ready else 0.0
-
-
-def _step(step: Mapping[str, Any]) -> Step:
-    if "setWeight" in step:
-        return Step(kind="setWeight", weight=int(step["setWeight"]))
-    if "pause" in step:
-        return Step(kind="pause", pause_s=_pause_s((step["pause"] or {}).get("duration")))
-    return Step(kind=next(iter(step), "empty"))
-
-
-def _pause_s(duration: str | int | None) -> float | None:
-    """Return a pause in seconds: a number of them, or a Go duration; None: it lasts until somebody promotes."""
-    if duration is None:
-        return None
-    text = str(duration)
-    if text.isdigit():
-        return float(text)
-    return sum(float(number) * _UNIT_S[unit] for number, unit in _GO_DURATION.findall(text))
-
-
-_REFS = {
-    "configMapRef": ("ConfigMap", "name"),
-    "configMapKeyRef": ("ConfigMap", "name"),
-    "configMap": ("ConfigMap", "name"),
-    "secretRef": ("Secret", "name"),
-    "secretKeyRef": ("Secret", "name"),
-    "secret": ("Secret", "secretName"),
-}
-"""Keys of a pod spec that name a ConfigMap or a Secret, and where in them its name stands."""
-
-
-def _config_refs(node: Any) -> set[str]:
-    """Return the ConfigMaps and Secrets in envFrom, env, volumes and projected volumes."""
-    if isinstance(node, list):
-        return {ref for item in node for ref in _config_refs(item)}
-    if not isinstance(node, dict):
-        return set()
-    found = {ref for item in node.values() for ref in _config_refs(item)}
-    for key, value in node.items():
-        kind, name_key = _REFS.get(key, ("", ""))
-        if kind and isinstance(value, dict):
-            # A projected source calls a secret's name "name", a volume "secretName".
-            name = value.get(name_key) or value.get("name")
-            found |= {f"{kind}/{name}"} if name else set()
-    return found

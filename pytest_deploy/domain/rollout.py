@@ -90,7 +90,6 @@ class RolloutState:
         image: the image in ``spec.template``: what is wanted now.
         versions: every ReplicaSet that still wants or has pods.
         message: the controller's own words.
-        config_refs: ConfigMaps and Secrets that the pod template uses, ``kind/name``.
     """
 
     name: str
@@ -111,7 +110,6 @@ class RolloutState:
     image: str
     replicas: int
     versions: tuple[Version, ...]
-    config_refs: tuple[str, ...] = ()
 
     @property
     def observed(self) -> bool:

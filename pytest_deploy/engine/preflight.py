@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pytest_deploy.domain.action import HelmUpgrade, Json, Target
 from pytest_deploy.domain.event import KnownGoodCaptured
+from pytest_deploy.domain.manifests import config_changes, container_image, find_rollout, rollout_steps
 from pytest_deploy.domain.plan import mending_yaml, rollout_problems
 from pytest_deploy.domain.release import Digest, Environment, Strategy
 from pytest_deploy.domain.rollout import HelmRevision, KnownGood, Permission, RolloutState, Step
 from pytest_deploy.domain.upgrade import upgrade as upgrade_of
 from pytest_deploy.engine.deploy import Deploy
-from pytest_deploy.engine.manifests import config_changes, container_image, find_rollout, rollout_steps
 from pytest_deploy.errors import Refused
 
 __all__ = ["account", "cluster", "ensure", "release_status", "stack", "upgrade"]

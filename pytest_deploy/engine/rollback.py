@@ -77,6 +77,7 @@ def undo_all(deploy: Deploy) -> bool:
     undos = deploy.tx.undos
     if not undos:
         return False
+    deploy.tx.way_back = True
     cause = deploy.failure.cause if deploy.failure else "the deploy ended before its commitment"
     deploy.tx.milestone(Milestone.ROLLING_BACK, observed=cause)
     errors = [error for undo in undos if (error := _undo(deploy, undo, cause)) is not None]

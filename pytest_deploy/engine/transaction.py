@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from pytest_deploy.domain.action import Action, External, RolloutPatch, Undo
-from pytest_deploy.domain.event import ActionDone, ActionFailed, ActionStarted, Reporter
+from pytest_deploy.domain.event import ActionDone, ActionFailed, ActionStarted, Reporter, Warned
 from pytest_deploy.domain.journal import Entry, EntryState, Milestone, open_undos
+from pytest_deploy.errors import DeployError
 from pytest_deploy.ports import Ports
 
 __all__ = ["Transaction"]
@@ -16,11 +17,17 @@ __all__ = ["Transaction"]
 
 @dataclass(kw_only=True)
 class Transaction:
-    """Everything that a deploy changes goes through ``do``, so that the journal alone can undo it."""
+    """Everything that a deploy changes goes through ``do``, so that the journal alone can undo it.
+
+    Args:
+        way_back: the rollback is under way: a journal that can't be written any more (a full disk) is told and
+            stops nothing, since traffic that stays on a bad version is worse than a gap in the record.
+    """
 
     deploy_id: str
     ports: Ports
     emit: Reporter
+    way_back: bool = False
     _seq: int = field(default=0, init=False)
 
     def do(self, action: Action, *, undo: Undo | None, act: Callable[[], str] | None = None) -> str:
@@ -93,6 +100,11 @@ class Transaction:
             observed=observed,
             milestone=milestone,
         )
-        self.ports.journal.append(entry)
+        try:
+            self.ports.journal.append(entry)
+        except DeployError as error:
+            if not self.way_back and state is not EntryState.FAILED:
+                raise
+            self.emit(Warned(at=entry.at, text=f"not in the journal: {state} of the rollback: {error}"))
         self._seq = entry.seq
         return entry.seq

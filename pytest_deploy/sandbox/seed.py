@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from datetime import timedelta
 
 from pytest_deploy.domain.action import Target, promote_full
@@ -50,10 +51,8 @@ def _settle(ports: Ports, rollout: Target) -> None:
             seen = state.words if state else "no Rollout"
             raise WaitTimedOut(f"the first version of {rollout} is not ready within 60 s", last_seen=seen)
         if state is not None and state.observed and state.at_our_pause:
-            try:
+            with suppress(Rejected):  # the controller was faster; the next look tells
                 ports.traffic.execute(promote_full(rollout, observed_generation=state.observed_generation))
-            except Rejected:
-                pass  # the controller was faster; the next look tells
         clock.sleep(_POLL)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["CRASH", "READY_AFTER_S", "stages"]
+__all__ = ["CRASH", "IMAGE_MISSING", "READY_AFTER_S", "stages"]
 
 CRASH = "sandbox.pytest-deploy.dev/crash"
 """``"true"``: the container crashes again and again, the pod is never ready."""
+IMAGE_MISSING = "sandbox.pytest-deploy.dev/image-missing"
+"""``"true"``: the image can't be pulled, the container never starts."""
 READY_AFTER_S = "sandbox.pytest-deploy.dev/ready-after-s"
 """Seconds that the pod runs before it is ready."""
 
@@ -27,6 +29,10 @@ conditions:
 """
 _READY = "{ready: true, started: true, restartCount: 0, state: {running: {startedAt: {{ $now | Quote }}}}"
 _UNREADY = "{ready: false, started: true, restartCount: 0, state: {running: {startedAt: {{ $now | Quote }}}}"
+_NO_IMAGE = (
+    "{ready: false, started: false, restartCount: 0, state: {waiting: {reason: ImagePullBackOff, "
+    'message: "Back-off pulling image: manifest unknown"}}'
+)
 _CRASHED = (
     "{ready: false, started: false, restartCount: 3, state: {waiting: {reason: CrashLoopBackOff, "
     'message: "back-off 40s restarting failed container"}}, lastState: {terminated: '
@@ -43,11 +49,13 @@ def stages() -> Iterator[Mapping[str, object]]:
     pending = _where(".status.phase", "In", "Pending")
     present = _where(".metadata.deletionTimestamp", "DoesNotExist")
     crashes, slow = _annotation(CRASH, "In", "true"), _annotation(READY_AFTER_S, "Exists")
+    no_image, pulled = _annotation(IMAGE_MISSING, "In", "true"), _annotation(IMAGE_MISSING, "NotIn", "true")
     sound, quick = _annotation(CRASH, "NotIn", "true"), _annotation(READY_AFTER_S, "DoesNotExist")
     unready = _where(_IS_READY, "In", "False")
-    yield _stage("pod-ready", [present, pending, sound, quick], _status(_READY, ready=True))
-    yield _stage("pod-crash", [present, pending, crashes], _status(_CRASHED, ready=False))
-    yield _stage("pod-start-slowly", [present, pending, sound, slow], _status(_UNREADY, ready=False))
+    yield _stage("pod-ready", [present, pending, pulled, sound, quick], _status(_READY, ready=True))
+    yield _stage("pod-image-missing", [present, pending, no_image], _status(_NO_IMAGE, ready=False))
+    yield _stage("pod-crash", [present, pending, pulled, crashes], _status(_CRASHED, ready=False))
+    yield _stage("pod-start-slowly", [present, pending, pulled, sound, slow], _status(_UNREADY, ready=False))
     yield _stage(
         "pod-ready-slowly",
         [present, _where(".status.phase", "In", "Running"), unready, sound, slow],

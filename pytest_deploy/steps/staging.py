@@ -58,6 +58,7 @@ def approved(deploy: Deploy, environment: str) -> None:
     named = staging.environment(deploy, environment).approvers
     if named and "approval" not in deploy.ports.capabilities:
         deploy.warn(
-            f"environments.{environment}.approvers names {', '.join(named)}, but nobody was asked: no 'approval' section"
+            f"environments.{environment}.approvers names {', '.join(named)}, "
+            "but nobody was asked: deploy.yaml has no 'approval' section"
         )
     deploy.run(lambda: phases.check(deploy, "approval", deploy.image.pinned))

@@ -169,7 +169,7 @@ def test_one_line_tracebacks_name_the_feature_line(features) -> None:
 def test_junit_and_locations_point_into_the_feature_file(features) -> None:
     """JUnit's line counts from 0, as pytest's does."""
     features.run("--junitxml=junit.xml", "-o", "junit_family=xunit1")
-    cases = ET.parse(features.pytester.path / "junit.xml").getroot().iter("testcase")  # noqa: S314 - pytest wrote it
+    cases = ET.parse(features.pytester.path / "junit.xml").getroot().iter("testcase")
     found = [(case.get("file"), case.get("line"), case.get("name")) for case in cases]
     assert found == [
         ("features/x.feature", str(line - 1), node_id.partition("::")[2])

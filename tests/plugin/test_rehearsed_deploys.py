@@ -46,15 +46,18 @@ class Ran:
 
     @property
     def note(self) -> str:
+        """The deploy note, as text."""
         return (self.folder / "reports" / "latest" / "deploy-note.md").read_text("utf-8")
 
     @property
     def facts(self) -> dict[str, Any]:
+        """The deploy as JSON."""
         loaded: dict[str, Any] = json.loads((self.folder / "reports" / "latest" / "deploy.json").read_text("utf-8"))
         return loaded
 
     @property
     def junit(self) -> dict[str, str]:
+        """Each test case's status."""
         found = {}
         for case in ET.parse(self.folder / "junit.xml").iter("testcase"):
             kinds = [child.tag for child in case if child.tag in {"failure", "error", "skipped"}]
@@ -63,6 +66,7 @@ class Ran:
 
 
 def rehearse(folder: Path, *faults: str, feature: str = "features/prod_canary.feature") -> Ran:
+    """Rehearse a feature with these faults."""
     options = [part for fault in faults for part in ("--rehearse-fault", fault)]
     return Ran(folder, feature, "--rehearse", *options)
 
@@ -143,9 +147,11 @@ def test_a_rollback_that_fails_needs_a_human(tmp_path: Path) -> None:
     assert re.search(r"helm .*rollback checkout-api \d+", ran.note)
 
 
-def test_rollback_fails_alone_still_commits(tmp_path: Path) -> None:
-    """A broken way back that is never needed changes nothing."""
-    assert rehearse(tmp_path, "rollback fails").status == 0
+def test_rollback_fails_alone_is_provoked(tmp_path: Path) -> None:
+    """A broken way back that nothing needs would prove nothing: the canary is made to fail, exit 7."""
+    ran = rehearse(tmp_path, "rollback fails")
+    assert ran.status == 7, ran.out
+    assert "error rate at 25 %: FAIL" in ran.out
 
 
 @pytest.mark.parametrize("feature", sorted((ROOT / "features" / "drills").glob("*.feature")), ids=lambda p: p.stem)

@@ -12,6 +12,7 @@ from pytest_deploy.domain.outcome import Mode
 
 
 def asked(mode: Mode = Mode.REAL, **changes: object) -> Asked:
+    """Return a call that is admitted, but for the changes."""
     values: dict[str, object] = {
         "mode": mode,
         "arguments": ["features/prod.feature"],

@@ -18,6 +18,7 @@ MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 
 
 def console_commands() -> list[str]:
+    """Return the commands of the README."""
     blocks = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
     return [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
 

@@ -190,31 +190,6 @@ def test_steps_are_read_as_the_api_writes_them(argo: ArgoRollouts, api: Any) -> 
     )
 
 
-def test_configuration_that_pods_use_is_named(argo: ArgoRollouts, api: Any) -> None:
-    """ConfigMaps and Secrets are found in env, envFrom, volumes and projected volumes."""
-    container = {
-        "name": "app",
-        "image": "app@sha256:new",
-        "env": [
-            {"name": "A", "valueFrom": {"configMapKeyRef": {"name": "env-map", "key": "a"}}},
-            {"name": "B", "valueFrom": {"secretKeyRef": {"name": "env-secret", "key": "b"}}},
-        ],
-        "envFrom": [{"configMapRef": {"name": "all-map"}}, {"secretRef": {"name": "all-secret"}}],
-    }
-    volumes = [
-        {"name": "v1", "configMap": {"name": "vol-map"}},
-        {"name": "v2", "secret": {"secretName": "vol-secret"}},
-        {"name": "v3", "projected": {"sources": [{"configMap": {"name": "p-map"}}, {"secret": {"name": "p-secret"}}]}},
-    ]
-    api.objects[ROLLOUT] = rollout(spec={"template": {"spec": {"containers": [container], "volumes": volumes}}})
-    state = argo.state(TARGET)
-    assert state is not None
-    assert state.config_refs == (
-        "ConfigMap/all-map", "ConfigMap/env-map", "ConfigMap/p-map", "ConfigMap/vol-map",
-        "Secret/all-secret", "Secret/env-secret", "Secret/p-secret", "Secret/vol-secret",
-    )  # fmt: skip
-
-
 def test_a_look_is_one_look(argo: ArgoRollouts, api: Any) -> None:
     """Where the Rollout changes while its ReplicaSets are read, they are read again."""
     later = rollout(version="2", status={"currentStepIndex": 3})

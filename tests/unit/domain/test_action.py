@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -23,6 +24,7 @@ FIVE_MINUTES = timedelta(minutes=5)
 
 
 def upgrade() -> HelmUpgrade:
+    """Return an upgrade with everything on it."""
     return HelmUpgrade(
         target=TARGET,
         chart="charts/api",
@@ -53,7 +55,7 @@ def test_the_upgrade_is_whole() -> None:
     """Context, namespace, values and the digest stand on the command line; nothing is left to defaults."""
     argv = upgrade().argv("helm", HelmVersion(major=3, minor=17))
     assert argv[:5] == ("helm", "upgrade", "api", "charts/api", "--install")
-    pairs = [" ".join(pair) for pair in zip(argv, argv[1:], strict=False)]
+    pairs = [" ".join(pair) for pair in pairwise(argv)]
     for pair in (
         "--kube-context acme-prod",
         "--namespace shop",

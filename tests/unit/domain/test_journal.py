@@ -12,6 +12,7 @@ AT = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 def undo(environment: str) -> Undo:
+    """Return the way back of an environment."""
     target = Target(environment=environment, context="c", namespace="n", name="api")
     return Undo(
         kind=UndoKind.RESTORE_CANARY,
@@ -24,11 +25,13 @@ def undo(environment: str) -> Undo:
 
 
 def intent(seq: int, taken_back_by: Undo | None) -> Entry:
+    """Return an intent."""
     action = External(system="x", summary="x")
     return Entry(seq=seq, at=AT, deploy_id="d", state=EntryState.INTENT, action=action, undo=taken_back_by)
 
 
 def milestone(seq: int, which: Milestone) -> Entry:
+    """Return a milestone."""
     return Entry(seq=seq, at=AT, deploy_id="d", state=EntryState.MILESTONE, milestone=which)
 
 

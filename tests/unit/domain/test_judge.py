@@ -30,6 +30,7 @@ def reading(
     age: timedelta | None = timedelta(seconds=5),
     problem: str = "",
 ) -> Reading:
+    """Return a reading; by default whole, fresh and without errors."""
     if value is None and total and bad is not None:
         value = bad / total
     return Reading(
@@ -45,6 +46,7 @@ def reading(
 
 
 def evidence(*readings: Reading, over: bool = True, unreadable: str = "") -> Evidence:
+    """Return the evidence of one step."""
     return Evidence(
         window=WINDOW,
         started=START,
@@ -56,6 +58,7 @@ def evidence(*readings: Reading, over: bool = True, unreadable: str = "") -> Evi
 
 
 def rule(given: Evidence, objective: Objective = ERRORS) -> Ruling | None:
+    """Ask the judge."""
     return Contract()(given, objective)
 
 

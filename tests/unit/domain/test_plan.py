@@ -11,6 +11,7 @@ STAGES = tuple(Stage(weight=w, gates=(), scenario=f"Canary at {w}%", place=f"x.f
 
 
 def steps(*parts: int | str) -> tuple[Step, ...]:
+    """Return a Rollout's steps: a number sets a weight, ``hold`` pauses."""
     made = []
     for part in parts:
         if isinstance(part, int):

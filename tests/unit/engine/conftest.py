@@ -24,6 +24,7 @@ NEW = "ghcr.io/acme/api@sha256:" + "9" * 64
 
 
 def environment(name: str) -> Environment:
+    """Return an environment of this name."""
     return Environment(name=name, context=f"acme-{name}", namespace=name, release="api", rollout="api", container="api")
 
 
@@ -40,6 +41,7 @@ RELEASE = Release(
 
 
 def stages(weights: tuple[int, ...] = WEIGHTS, window: timedelta = SLO.window) -> tuple[Stage, ...]:
+    """Return a stage for each weight."""
     made = []
     for weight in weights:
         title = f"Canary at {weight}%"
@@ -83,6 +85,7 @@ class Bench:
         return self.deploy
 
     def told(self, kind: type) -> list[Event]:
+        """Return the events of a kind."""
         return [event for event in self.events if isinstance(event, kind)]
 
 

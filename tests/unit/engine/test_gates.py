@@ -17,6 +17,7 @@ Benches = Callable[..., Bench]
 
 
 def judge(bench: Bench, weight: int) -> None:
+    """Let the gates of a weight speak, one after the other."""
     deploy = bench.at(weight)
     stage = canary.stage_of(deploy, weight)
     for gate in stage.gates:

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from pytest_deploy.domain.action import HelmUninstall
+from pytest_deploy.domain.manifests import container_image, find_rollout, rollout_steps
 from pytest_deploy.domain.rollout import Step
-from pytest_deploy.engine.manifests import container_image, find_rollout, rollout_steps
 from pytest_deploy.errors import Refused, ToolFailed
 from tests.unit.rehearsal.conftest import NEW, OLD, TIMEOUT, Drive, MakeDrive
 

@@ -14,7 +14,8 @@ __all__ = ["config_changes", "container_image", "find_rollout", "parse_step", "r
 
 Manifest = Mapping[str, Json]
 
-_UNITS_S = {"s": 1, "m": 60, "h": 3600}
+_UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_GO_DURATION = re.compile(r"([0-9.]+)(h|ms|us|µs|ns|m|s)")
 
 
 def find_rollout(manifests: Sequence[Manifest], name: str) -> Manifest | None:
@@ -48,11 +49,11 @@ def parse_step(step: Manifest) -> Step:
 
 
 def _seconds(duration: Json) -> float:
-    """Return a pause's duration: a number of seconds, or text like ``1h30m``."""
+    """Return a pause's duration: a number of seconds, or a Go duration like ``1h30m``."""
     text = str(duration)
-    if re.fullmatch(r"\d+(\.\d+)?", text):
+    if text.isdigit():
         return float(text)
-    return sum(float(number) * _UNITS_S[unit] for number, unit in re.findall(r"([\d.]+)([smh])", text))
+    return sum(float(number) * _UNITS_S[unit] for number, unit in _GO_DURATION.findall(text))
 
 
 def config_changes(live: Sequence[Manifest], rendered: Sequence[Manifest], rollout: str) -> Iterator[str]:
@@ -70,8 +71,8 @@ def config_changes(live: Sequence[Manifest], rendered: Sequence[Manifest], rollo
             continue
         if ref not in after:
             yield (
-                f"{ref} is used by running pods and removed by this release: a stable pod that restarts "
-                "during the canary can't start; keep it (helm.sh/resource-policy: keep) or move it into the pod template"
+                f"{ref} is used by running pods and removed by this release: a stable pod that restarts during the "
+                "canary can't start; keep it (helm.sh/resource-policy: keep) or move it into the pod template"
             )
         elif before[ref] != after[ref]:
             yield (
