@@ -68,6 +68,7 @@ class Prepared:
     stages: tuple[Stage, ...]
     faults: tuple[Fault, ...]
     drill: bool
+    installs: tuple[str, ...]
 
 
 def options(config: pytest.Config) -> Options:
@@ -156,7 +157,8 @@ def prepare(options: Options, feature: Path, steps: Sequence[outline.StepAsked],
             "remove the section (its steps are then OFF, and said to be off)"
             for section, place in config.sections_without_adapter
         ]
-    stages = outline.stages([step for step in steps if step.title in titles], config.slo, options.root)
+    chosen = [step for step in steps if step.title in titles]
+    stages = outline.stages(chosen, config.slo, options.root)
     problems += _stage_problems(stages, drill=outline.is_drill(steps))
     if problems or bound is None:
         raise ConfigError(problems)
@@ -170,6 +172,7 @@ def prepare(options: Options, feature: Path, steps: Sequence[outline.StepAsked],
         stages=stages,
         faults=tuple(faults),
         drill=outline.is_drill(steps),
+        installs=outline.installs(chosen),
     )
 
 
@@ -226,6 +229,7 @@ def open_deploy(
         emit=reporting,
         labels={"deploy-id": deploy_id.lower()},
         drill=prepared.drill,
+        installs=prepared.installs,
     )
     _announce(deploy, prepared)
     return deploy, reporting
@@ -321,7 +325,7 @@ def _announce(deploy: Deploy, prepared: Prepared) -> None:
             drill=deploy.drill,
         )
     )
-    if deploy.stages:
+    if deploy.stages or deploy.installs:
         deploy.emit(PlanMade(at=clock.now(), lines=tuple(plan.lines(deploy))))
     for fault in prepared.faults:
         drill.inject(deploy, fault)

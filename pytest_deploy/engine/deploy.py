@@ -79,6 +79,7 @@ class Deploy:
     Args:
         stages: the canary's steps as the feature asks for them, read before anything is done.
         drill: the feature expects its own end; the first failure is then kept for its ``Then``.
+        installs: environments where the release is installed before this one.
         emit: tells every reporter.
     """
 
@@ -94,6 +95,7 @@ class Deploy:
     emit: Reporter
     labels: Mapping[str, str] = field(default_factory=dict)
     drill: bool = False
+    installs: tuple[str, ...] = ()
 
     digest: Digest | None = None
     known_good: KnownGood | None = None

@@ -20,16 +20,21 @@ def lines(deploy: Deploy) -> Iterator[str]:
     Nothing is contacted except for Helm's version, which decides its flags.
     """
     describe = deploy.ports.describe
+    digest = deploy.digest or Digest("<digest>")
+    for name in deploy.installs:
+        if name in deploy.release.environments:
+            env = deploy.release.environments[name]
+            yield describe(preflight.upgrade(deploy, env, digest=digest, base_revision=0))
+    if not deploy.stages:
+        return
     target = deploy.rollout_target()
     version = "<version>"
     release = deploy.release_target()
     if release is None:
-        yield f"# {target}: JSON Patch of the image of {deploy.environment.container} to {_image(deploy)}"
+        image = f"{deploy.release.image.repository}@{digest}"
+        yield f"# {target}: JSON Patch of the image of {deploy.environment.container} to {image}"
     else:
-        action = preflight.upgrade(
-            deploy, deploy.environment, digest=deploy.digest or Digest("<digest>"), base_revision=0
-        )
-        yield describe(action)
+        yield describe(preflight.upgrade(deploy, deploy.environment, digest=digest, base_revision=0))
     for index, stage in enumerate(deploy.stages):
         if index:
             yield describe(promote(target, step_index=2 * index - 1, template_hash=version, weight=stage.weight))
@@ -45,7 +50,3 @@ def lines(deploy: Deploy) -> Iterator[str]:
         yield shlex.join(undo.argv(deploy.ports.helm_binary, deploy.ports.helm.version())).replace(
             f" {release.name} 0 ", f" {release.name} <known-good revision> "
         )
-
-
-def _image(deploy: Deploy) -> str:
-    return f"{deploy.release.image.repository}@{deploy.digest or '<digest>'}"

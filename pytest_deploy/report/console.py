@@ -45,7 +45,7 @@ class Console:
     Args:
         write: takes text as it is, line ends included.
         tty: a person looks at it: waiting redraws one line, each second.
-        width: columns; lines of the plan and the redrawn line are cut to it.
+        width: columns; the redrawn line is cut to it.
         color: statuses are coloured (the caller has asked ``NO_COLOR``).
     """
 
@@ -66,9 +66,9 @@ class Console:
             case DeployStarted():
                 self._started(event)
             case PlanMade():
-                self.line(f"{self._tag}plan: {len(event.lines)} lines, in full in the note")
+                self.line(f"{self._tag}plan:")
                 for line in event.lines:
-                    self.line(self._cut(f"  {line}"))
+                    self.line(f"  {plain(line)}")
             case ScenarioStarted():
                 self.line(self._paint(event.title, _BOLD))
             case ScenarioEnded() if event.status == "not run":

@@ -11,9 +11,9 @@ from typing import Protocol, cast
 from pytest_deploy.domain.measurement import Kind, Objective
 from pytest_deploy.domain.plan import Gate, Stage
 from pytest_deploy.domain.slo import Slo
-from pytest_deploy.steps import canary, drill, release
+from pytest_deploy.steps import canary, drill, release, staging
 
-__all__ = ["StepAsked", "bound_for", "is_deploy", "is_drill", "place_of", "stages", "uses_faults"]
+__all__ = ["StepAsked", "bound_for", "installs", "is_deploy", "is_drill", "place_of", "stages", "uses_faults"]
 
 
 class StepAsked(Protocol):
@@ -56,6 +56,11 @@ def bound_for(steps: Iterable[StepAsked]) -> tuple[str, str] | None:
 def is_drill(steps: Iterable[StepAsked]) -> bool:
     """Whether the feature expects an end of its own."""
     return any(step.function in drill.ENDINGS for step in steps)
+
+
+def installs(steps: Iterable[StepAsked]) -> tuple[str, ...]:
+    """Return the environments where the release is installed before it goes to its own, in order."""
+    return tuple(str(step.args["environment"]) for step in steps if step.function is staging.installed)
 
 
 def uses_faults(steps: Iterable[StepAsked]) -> tuple[StepAsked, ...]:

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, TypeVar
 
 import pytest
 
+from pytest_deploy.domain.action import Purpose, RolloutPatch
 from pytest_deploy.domain.event import Event
+from pytest_deploy.domain.fault import parse_fault
+from pytest_deploy.domain.journal import EntryState
 from pytest_deploy.domain.judge import Contract
 from pytest_deploy.domain.outcome import Mode
 from pytest_deploy.domain.plan import Gate, Stage
 from pytest_deploy.domain.release import Environment, ImageRef, Release, Strategy
+from pytest_deploy.domain.rollout import HelmRevision, RolloutState
 from pytest_deploy.domain.slo import Slo
+from pytest_deploy.domain.upgrade import release_target, rollout_target
+from pytest_deploy.engine import canary, drill, gates
 from pytest_deploy.engine.deploy import Deploy, Limits
+from pytest_deploy.ports import Ports
 from pytest_deploy.rehearsal import World
+
+E = TypeVar("E")
 
 SLO = Slo(error_rate_max_ratio=0.005, p95_latency_ms=300, window=timedelta(minutes=5))
 WEIGHTS = (5, 25, 50, 100)
@@ -39,6 +51,9 @@ RELEASE = Release(
     environments=MappingProxyType({name: environment(name) for name in ("staging", "prod")}),
 )
 
+PATCHED = replace(RELEASE, environments=MappingProxyType({"prod": environment("prod", None)}))
+"""No Helm release owns the rollout: it is driven by image patch."""
+
 
 def stages(weights: tuple[int, ...] = WEIGHTS, window: timedelta = SLO.window) -> tuple[Stage, ...]:
     """Return a stage for each weight."""
@@ -53,11 +68,24 @@ def stages(weights: tuple[int, ...] = WEIGHTS, window: timedelta = SLO.window) -
     return tuple(made)
 
 
+class Altered:
+    """A port of which some methods are replaced; each gets the original one as its first argument."""
+
+    def __init__(self, port: object, methods: dict[str, Callable[..., Any]]) -> None:
+        self._port = port
+        self._methods = methods
+
+    def __getattr__(self, name: str) -> Any:
+        original = getattr(self._port, name)
+        return partial(self._methods[name], original) if name in self._methods else original
+
+
 class Bench:
     """A deploy, its world, and what it told."""
 
     def __init__(self, *, release: Release = RELEASE, drill: bool = False, **world: object) -> None:
         self.events: list[Event] = []
+        self.release = release
         settings: dict[str, object] = {
             "release": release,
             "scrape_interval": timedelta(seconds=15),
@@ -78,15 +106,93 @@ class Bench:
             emit=self.events.append,
             drill=drill,
         )
+        self.old = self.state().image
+
+    # What is done
+
+    def use(self, ports: Ports) -> None:
+        self.deploy.ports = self.deploy.tx.ports = ports
+
+    def alter(self, port: str, **methods: Callable[..., Any]) -> None:
+        """Replace methods of a port: ``alter("helm", history=lambda original, release: ())``."""
+        ports = self.deploy.ports
+        self.use(replace(ports, **{port: Altered(getattr(ports, port), methods)}))
+
+    def mend(self) -> None:
+        """Take back all that ``alter`` did, and end all faults."""
+        self.use(self.world.ports())
+        self.world.faults.end()
+
+    def fault(self, text: str) -> None:
+        drill.inject(self.deploy, parse_fault(text))
 
     def at(self, weight: int) -> Deploy:
         """Enter the scenario of a weight, at its first gate."""
         self.deploy.scenario, self.deploy.place = f"Canary at {weight}%", "x.feature:10"
         return self.deploy
 
-    def told(self, kind: type) -> list[Event]:
-        """Return the events of a kind."""
+    def raise_to(self, weight: int) -> None:
+        canary.raise_to(self.at(weight), weight)
+
+    def judge(self, weight: int) -> None:
+        """Let the gates of a weight speak, one after the other, as their steps do."""
+        for gate in canary.stage_of(self.at(weight), weight).gates:
+            self.deploy.place = gate.place
+            gates.check(self.deploy, *self.deploy.standing_gate())
+
+    def pass_through(self, *weights: int) -> None:
+        for weight in weights:
+            self.raise_to(weight)
+            self.judge(weight)
+
+    def committed(self) -> Deploy:
+        """Go all the way."""
+        self.pass_through(*WEIGHTS)
+        canary.commit(self.deploy)
+        return self.deploy
+
+    def run(self, seconds: float) -> None:
+        self.world.clock.sleep(timedelta(seconds=seconds))
+
+    # What is seen, by the world's own ports: whatever ``alter`` did to the deploy's
+
+    def told(self, kind: type[E]) -> list[E]:
         return [event for event in self.events if isinstance(event, kind)]
+
+    def state(self, name: str = "prod") -> RolloutState:
+        state = self.world.ports().traffic.state(rollout_target(self.release.environments[name]))
+        assert state is not None
+        return state
+
+    def history(self, name: str = "prod") -> tuple[HelmRevision, ...]:
+        release = release_target(self.release.environments[name])
+        assert release is not None
+        return self.world.ports().helm.history(release)
+
+    def old_serves(self, name: str = "prod") -> bool:
+        """Whether every pod is a ready one of the old version, and Helm's deployed revision wants that version too."""
+        env, ports = self.release.environments[name], self.world.ports()
+        pods = ports.cluster.pods(rollout_target(env), self.release.service)
+        release = release_target(env)
+        wanted = {self.state(name).image}
+        if release is not None:
+            if [r.status for r in self.history(name) if r.status != "superseded"][-1] != "deployed":
+                return False
+            rollout: Any = next(m for m in ports.helm.manifest(release) if m["kind"] == "Rollout")
+            wanted |= {each["image"] for each in rollout["spec"]["template"]["spec"]["containers"]}
+        images = {pod.image for pod in pods}
+        return len(pods) == 20 and all(pod.ready for pod in pods) and images == wanted == {self.old}
+
+    def done(self) -> list[str]:
+        """Every mutation that was tried, in short: ``helm upgrade``, ``promote``, ``abort`` ..."""
+        entries = self.world.ports().journal.entries()
+        actions = [e.action for e in entries if e.state is EntryState.INTENT and e.action is not None]
+        return [str(a.purpose) if isinstance(a, RolloutPatch) else " ".join(a.summary.split()[:2]) for a in actions]
+
+
+def purposes(done: Sequence[str]) -> list[str]:
+    """Only the patches of the rollout."""
+    return [each for each in done if each in set(Purpose)]
 
 
 @pytest.fixture
