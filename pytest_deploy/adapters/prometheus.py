@@ -24,6 +24,12 @@ __all__ = ["Prometheus"]
 _METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 """https://prometheus.io/docs/concepts/data_model/#metric-names-and-labels"""
+_ERROR = re.compile("5..")
+"""The statuses that are errors; the pattern is the same in PromQL, which anchors it."""
+_TARGET_LABELS = ("job", "instance", "namespace", "pod")
+"""Which process a series is of. The first two are set by each scrape, the others where service discovery does; not
+all other labels: a path that never worked, or an error that has labels of its own, has no other series beside it.
+"""
 
 
 class Prometheus:
@@ -101,14 +107,21 @@ class Prometheus:
         window_s = math.floor((at - since).total_seconds())
         if window_s < 1:
             return Reading(since=since, at=at, newest=None, total=None, bad=None, value=None, queries=())
-        look = _Look(api=self._api, at=at, window_s=window_s, selector=self._selector(subject))
+        look = _Look(
+            api=self._api,
+            at=at,
+            window_s=window_s,
+            selector=self._selector(subject),
+            target_labels=(*_TARGET_LABELS, *filter(None, [self._version_label])),
+            scrape_interval=self._scrape_interval,
+        )
         if objective.kind is Kind.ERROR_RATE:
             metric = self._requests
             total, bad, value = look.error_rate(metric, self._status_label)
         else:
             metric = f"{self._duration}_count"
             total, bad, value = look.latency(f"{self._duration}_bucket", objective)
-        newest = look.newest(metric, self._scrape_interval)
+        newest = look.newest(metric)
         return Reading(
             since=since,
             at=at,
@@ -170,27 +183,34 @@ class _Look:
     at: datetime
     window_s: int
     selector: dict[str, str]
+    target_labels: tuple[str, ...]
+    scrape_interval: timedelta
     queries: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def error_rate(self, metric: str, status_label: str) -> tuple[float | None, float | None, float | None]:
         """Return total, bad and ratio."""
-        all_, errors = self._series(metric), self._series(metric, f'{status_label}=~"5.."')
-        w = f"[{self.window_s}s]"
-        ratio = self._one(f"sum(rate({errors}{w})) / sum(rate({all_}{w}))")
-        total = self._one(f"sum(increase({all_}{w}))")
-        bad = self._one(f"sum(increase({errors}{w}))")
-        if total is None:
+        every, w = self._series(metric), f"[{self.window_s}s]"
+        errors = self._series(metric, f'{status_label}=~"{_ERROR.pattern}"')
+        shown = f"sum(rate({errors}{w})) / sum(rate({every}{w}))"
+        ratio = self._one(shown)
+        grown = self._by_status(f"increase({every}{w})", status_label)
+        if not grown:
             return None, None, None
-        if bad is None:
-            labelled = self._series(metric, f'{status_label}!=""')
-            if self._one(f"sum(increase({labelled}{w}))") is None:
-                raise MeasurementError(
-                    f"{all_} has series, but none has a label {status_label!r}: errors can't be told from successes",
-                    hint="set metrics.prometheus.status_label to the label that holds the HTTP status",
-                )
-            return total, 0.0, 0.0 if total > 0 else None
-        return total, bad, ratio
+        if not any(grown):
+            raise MeasurementError(
+                f"{every} has series, but none has a label {status_label!r}: errors can't be told from successes",
+                hint="set metrics.prometheus.status_label to the label that holds the HTTP status",
+            )
+        born = self._by_status(self._born(every), status_label)
+        counts = [*grown.items(), *born.items()]
+        total = math.fsum(count for _, count in counts)
+        bad = math.fsum(count for status, count in counts if _ERROR.fullmatch(status))
+        value = bad / total if total > 0 else None
+        if value is not None and not math.isclose(value, ratio or 0.0, rel_tol=1e-6):
+            answer = "nothing" if ratio is None else f"{ratio:.6g}"
+            self.queries[0] = f"{shown}  # answers {answer}; counted with the first values of new series: {value:.6g}"
+        return total, bad, value
 
     def latency(self, metric: str, objective: Objective) -> tuple[float | None, float | None, float | None]:
         """Return total, those slower than the limit, and the quantile."""
@@ -216,7 +236,7 @@ class _Look:
         fast = next((n for bound, n in buckets.items() if math.isclose(bound, objective.limit, rel_tol=1e-9)), None)
         return total, None if fast is None else max(0.0, total - fast), value
 
-    def newest(self, metric: str, scrape_interval: timedelta) -> datetime | None:
+    def newest(self, metric: str) -> datetime | None:
         """Return the time of the newest sample; None when there is none.
 
         A target that stopped answering has no instant value any more, so its last samples are searched for.
@@ -224,9 +244,32 @@ class _Look:
         series = self._series(metric)
         found = self._one(f"max(timestamp({series}))")
         if found is None:
-            step_s = max(1, math.floor(scrape_interval.total_seconds()))
+            step_s = max(1, math.floor(self.scrape_interval.total_seconds()))
             found = self._one(f"max(max_over_time(timestamp({series})[{self.window_s}s:{step_s}s]))")
         return None if found is None else _time(found)
+
+    def _born(self, every: str) -> str:
+        """Return the query for the first values of series born in the window on a target that had samples before.
+
+        All series of one scrape have one timestamp: what comes back after an outage is no later than its target.
+        """
+        window, step = f"{self.window_s}s", f"{max(1, self.scrape_interval // timedelta(milliseconds=2))}ms"
+        first = f"min_over_time(timestamp({every})[{window}:{step}]) or timestamp({every})"
+        target = ", ".join(self.target_labels)
+        return (
+            f"(min_over_time({every}[{window}]) unless {every} offset {window}) and (({first}) > on ({target}) "
+            f"group_left () min by ({target}) (timestamp({every} offset {window}) or {first}))"
+        )
+
+    def _by_status(self, counters: str, status_label: str) -> dict[str, float]:
+        """Return the sum of the counters by status, which is "" where there is none; {}: no series."""
+        query = f"sum by ({status_label}) ({counters})"
+        counts: dict[str, float] = {}
+        for labels, count in self._vector(query):
+            if count is None or count < 0:
+                raise Faulted(f"Prometheus answered with a value that is no count, to: {query}")
+            counts[labels.get(status_label, "")] = count
+        return counts
 
     def _series(self, metric: str, *more: str) -> str:
         matchers = [f"{label}={value}" for label, value in self.selector.items()]

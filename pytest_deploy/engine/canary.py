@@ -12,7 +12,7 @@ from pytest_deploy.domain.rollout import Phase, RolloutState
 from pytest_deploy.engine import preflight
 from pytest_deploy.engine.deploy import Deploy
 from pytest_deploy.engine.waiting import until
-from pytest_deploy.errors import DeployError, GateBreach, blamed_on
+from pytest_deploy.errors import DeployError, GateBreach, Refused, blamed_on
 
 __all__ = ["commit", "look", "raise_to", "scenario_passed", "stage_of", "watched"]
 
@@ -38,18 +38,12 @@ def raise_to(deploy: Deploy, weight: int) -> None:
                 f"{weight} % may not follow: the gates of {before} % have not passed",
                 hint="let a gate stand after each weight",
             )
-        state = look(deploy)
-        _check_ours(deploy, state)
-        if state.step_index is None or not state.at_our_pause:
-            raise DeployError(f"the rollout does not stand at our pause of {before} %: {state.words}")
-        patch = promote(
-            deploy.rollout_target(),
-            step_index=state.step_index,
-            template_hash=state.current_hash,
-            weight=weight,
-        )
-        with blamed_on("promote refused"):
-            deploy.tx.do(patch, undo=_undo(deploy))
+        if deploy.reached != before:
+            raise DeployError(
+                f"{weight} % may not follow {deploy.reached} %: the promote would go past it",
+                hint="let each weight stand once, in the order of the Rollout's steps",
+            )
+        _promote(deploy, at=before, to=weight)
     state = until(
         lambda: _looked(deploy),
         done=lambda seen: _stands_at(seen, weight),
@@ -78,19 +72,7 @@ def commit(deploy: Deploy) -> None:
     if missing or not deploy.stages:
         raise DeployError(f"no commitment: the gates of {missing or 'no weight at all'} have not passed")
     began = deploy.ports.clock.monotonic()
-    state = look(deploy)
-    _check_ours(deploy, state)
-    if state.step_index is None or not state.at_our_pause:
-        raise DeployError(f"the rollout does not stand at its last pause: {state.words}")
-    deploy.tx.do(
-        promote(
-            deploy.rollout_target(),
-            step_index=state.step_index,
-            template_hash=state.current_hash,
-            weight=None,
-        ),
-        undo=_undo(deploy),
-    )
+    _promote(deploy, at=deploy.stages[-1].weight, to=None)
     state = until(
         lambda: _looked(deploy),
         done=lambda seen: _all_new(deploy, seen),
@@ -137,7 +119,6 @@ def watched(deploy: Deploy) -> None:
         DeployError: somebody else moved the rollout.
     """
     state = _looked(deploy)
-    _check_ours(deploy, state)
     if not deploy.committed and deploy.reached is not None and not _stands_at(state, deploy.reached):
         canary = state.version(state.current_hash)
         if state.at_our_pause and canary is not None and canary.ready < canary.wanted:
@@ -166,6 +147,14 @@ def _start(deploy: Deploy) -> None:
     preflight.ensure(deploy)
     image = deploy.image
     deploy.fact("new_image", image.pinned)
+    state, good = look(deploy), deploy.known_good
+    if good is None or (state.current_hash, state.image) != (good.template_hash, good.image):
+        raise Refused(
+            f"the rollout is not what pre-flight saw ({good.image if good else 'nothing'}): {state.words}, "
+            f"wanted image {state.image}",
+            hint="somebody else deployed meanwhile: begin anew",
+            cause="foreign change",
+        )
     release = deploy.release_target()
     if release is not None:
         action = preflight.upgrade(
@@ -175,12 +164,26 @@ def _start(deploy: Deploy) -> None:
             deploy.tx.do(action, undo=_undo(deploy))
         return
     target, env = deploy.rollout_target(), deploy.environment
-    state = look(deploy)
     index = deploy.ports.traffic.container_index(target, env.container)
     deploy.tx.do(
         set_image(target, index=index, container=env.container, old=state.image, new=image.pinned),
         undo=_undo(deploy),
     )
+
+
+def _promote(deploy: Deploy, *, at: int, to: int | None) -> None:
+    """End the pause that follows the weight ``at``; at any other one the promote would skip a verdict."""
+    state = _looked(deploy)
+    index = state.step_index
+    if not index or not state.at_our_pause or state.steps[index - 1].weight != at:
+        raise DeployError(
+            f"the rollout does not stand at our pause of {at} %: {state.words}",
+            hint="somebody or something else promoted, paused or aborted it",
+            cause="foreign change",
+        )
+    patch = promote(deploy.rollout_target(), step_index=index, template_hash=state.current_hash, weight=to)
+    with blamed_on("promote refused"):
+        deploy.tx.do(patch, undo=_undo(deploy))
 
 
 def _undo(deploy: Deploy) -> Undo:
@@ -199,7 +202,8 @@ def _looked(deploy: Deploy) -> RolloutState:
     """Look, and end at once what no waiting will mend."""
     state = look(deploy)
     good = deploy.known_good
-    if good is not None and state.observed and state.current_hash != good.template_hash:
+    ours = state.image == deploy.image.pinned
+    if good is not None and ours and state.observed and state.current_hash != good.template_hash:
         deploy.new_hash = deploy.new_hash or state.current_hash
     if state.aborted or (state.observed and state.phase is Phase.DEGRADED):
         raise DeployError(f"the rollout's controller gave up: {state.words}; {state.message}", cause="rollout degraded")
@@ -209,6 +213,7 @@ def _looked(deploy: Deploy) -> RolloutState:
             hint="never un-paused by a deploy: talk to who did it",
             cause="foreign change",
         )
+    _check_ours(deploy, state)
     for pod in deploy.ports.cluster.pods(deploy.rollout_target(), deploy.release.service):
         if pod.trouble and pod.template_hash == deploy.new_hash:
             raise GateBreach(
@@ -223,6 +228,12 @@ def _pod_cause(trouble: str) -> str:
 
 
 def _check_ours(deploy: Deploy, state: RolloutState) -> None:
+    if state.image != deploy.image.pinned:
+        raise DeployError(
+            f"the rollout wants {state.image} now, ours is {deploy.image.pinned}",
+            hint="somebody else deployed meanwhile",
+            cause="foreign change",
+        )
     if deploy.new_hash is not None and state.current_hash != deploy.new_hash:
         raise DeployError(
             f"the rollout is under another version now ({state.current_hash}), ours is {deploy.new_hash}",
@@ -264,7 +275,7 @@ def _record_revision(deploy: Deploy) -> None:
     release = deploy.release_target()
     if release is None:
         return
-    last = deploy.ports.helm.history(release)[-1]
+    last = deploy.last_revision(release)
     deploy.fact("revision_after", str(last.number))
     if last.number != deploy.base_revision + 1 or last.status != "deployed":
         raise DeployError(

@@ -14,7 +14,7 @@ from pytest_deploy.domain.judge import Judge
 from pytest_deploy.domain.outcome import Mode
 from pytest_deploy.domain.plan import Gate, Stage
 from pytest_deploy.domain.release import Digest, Environment, ImageRef, Release
-from pytest_deploy.domain.rollout import KnownGood
+from pytest_deploy.domain.rollout import HelmRevision, KnownGood
 from pytest_deploy.domain.slo import Slo
 from pytest_deploy.domain.upgrade import release_target, rollout_target
 from pytest_deploy.domain.verdict import Verdict
@@ -234,3 +234,18 @@ class Deploy:
     def release_target(self, environment: Environment | None = None) -> Target | None:
         """Return the Helm release of the environment; None where no release owns the rollout."""
         return release_target(environment or self.environment)
+
+    def last_revision(self, release: Target) -> HelmRevision:
+        """Return Helm's last revision of the release.
+
+        Raises:
+            DeployError: Helm no longer knows the release.
+        """
+        history = self.ports.helm.history(release)
+        if not history:
+            raise DeployError(
+                f"Helm has no release {release} any more",
+                hint="find out who uninstalled it",
+                cause="foreign change",
+            )
+        return history[-1]

@@ -93,7 +93,7 @@ def history_shows_it(deploy: Deploy) -> None:
     if release is None:
         deploy.found(f"stable: {stable.image}")
         return
-    last = deploy.ports.helm.history(release)[-1]
+    last = deploy.last_revision(release)
     if last.number != deploy.base_revision + 1 or last.status != "deployed":
         raise DeployError(
             f"revision {deploy.base_revision + 1} should be on top of the history of {release}, "

@@ -7,6 +7,7 @@ Helm's own history.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,7 +24,7 @@ from pytest_deploy.domain.action import (
 )
 from pytest_deploy.domain.event import RollbackEnded, RollbackStarted
 from pytest_deploy.domain.journal import Milestone
-from pytest_deploy.domain.rollout import KnownGood, RolloutState
+from pytest_deploy.domain.rollout import HelmVersion, KnownGood, RolloutState
 from pytest_deploy.engine.deploy import Deploy
 from pytest_deploy.engine.waiting import until
 from pytest_deploy.errors import DeployError, Rejected, RollbackError
@@ -74,7 +75,10 @@ def undo_all(deploy: Deploy) -> bool:
     Raises:
         RollbackError: it failed or could not be verified; everything else that is open was tried all the same.
     """
-    undos = deploy.tx.undos
+    try:
+        undos = deploy.tx.undos
+    except DeployError as error:
+        raise _failed(deploy, _bound_for(deploy), error) from error
     if not undos:
         return False
     deploy.tx.way_back = True
@@ -199,7 +203,7 @@ def _release_back(way: _Way) -> None:
     revision = way.good.revision
     if revision is None:
         raise DeployError(f"no known-good revision of {release} was captured")
-    last = deploy.ports.helm.history(release)[-1]
+    last = deploy.last_revision(release)
     if last.number == revision and state.image == way.good.image:
         return
     if last.status == "deployed" and _rolled_back_to(last.description, revision) and state.image == way.good.image:
@@ -235,7 +239,7 @@ def _has_all_traffic(state: RolloutState, good: KnownGood) -> bool:
 def _verify_release(deploy: Deploy, undo: Undo, good: KnownGood) -> tuple[str, ...]:
     if undo.release is None:
         return ()
-    last = deploy.ports.helm.history(undo.release)[-1]
+    last = deploy.last_revision(undo.release)
     if last.status != "deployed":
         raise DeployError(f"Helm's last revision of {undo.release} is {last.number}, {last.status}: {last.description}")
     if last.number != good.revision and not _rolled_back_to(last.description, good.revision):
@@ -274,7 +278,8 @@ def _failed(deploy: Deploy, undo: Undo, error: DeployError) -> RollbackError:
             )
         except DeployError as unread:
             left.append(f"Rollout {rollout}: could not be read ({unread})")
-        where = f"--context {rollout.context} -n {rollout.namespace}"
+        config = f"--kubeconfig {shlex.quote(rollout.kubeconfig)} " if rollout.kubeconfig else ""
+        where = f"{config}--context {rollout.context} -n {rollout.namespace}"
         commands.append(f"kubectl {where} get rollouts.argoproj.io,replicasets,pods")
         commands.append(
             f"kubectl {where} patch rollouts.argoproj.io {rollout.name} --subresource status --type merge "
@@ -287,7 +292,26 @@ def _failed(deploy: Deploy, undo: Undo, error: DeployError) -> RollbackError:
         except DeployError as unread:
             left.append(f"Helm {release}: could not be read ({unread})")
         if good is not None and good.revision is not None:
-            commands.append(
-                f"helm --kube-context {release.context} -n {release.namespace} rollback {release.name} {good.revision}"
-            )
+            back = HelmRollback(target=release, revision=good.revision, timeout=undo.timeout)
+            commands.append(shlex.join(back.argv(deploy.ports.helm_binary, _helm_version(deploy))))
     return RollbackError(f"the rollback failed: {error}", left_behind=left, commands=commands)
+
+
+def _helm_version(deploy: Deploy) -> HelmVersion:
+    """Return Helm's version; where Helm is what is missing, one whose flags every Helm knows."""
+    try:
+        return deploy.ports.helm.version()
+    except DeployError:
+        return HelmVersion(major=3, minor=0)
+
+
+def _bound_for(deploy: Deploy) -> Undo:
+    """Where the deploy was bound for: what can be shown to a human when the journal can't be read."""
+    return Undo(
+        kind=UndoKind.RESTORE_CANARY,
+        release=deploy.release_target(),
+        rollout=deploy.rollout_target(),
+        container=deploy.environment.container,
+        known_good=deploy.known_good,
+        timeout=deploy.limits.rollback,
+    )

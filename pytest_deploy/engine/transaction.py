@@ -105,6 +105,7 @@ class Transaction:
         except DeployError as error:
             if not self.way_back and state is not EntryState.FAILED:
                 raise
-            self.emit(Warned(at=entry.at, text=f"not in the journal: {state} of the rollback: {error}"))
-        self._seq = entry.seq
+            self.emit(Warned(at=entry.at, text=f"not in the journal ({state}): {error}"))
+        else:
+            self._seq = entry.seq
         return entry.seq

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from pytest_deploy.domain.action import Purpose, RolloutPatch
+from pytest_deploy.domain.action import RolloutPatch
 from pytest_deploy.domain.event import Event
 from pytest_deploy.domain.fault import parse_fault
 from pytest_deploy.domain.journal import EntryState
@@ -35,9 +35,10 @@ WEIGHTS = (5, 25, 50, 100)
 NEW = "ghcr.io/acme/api@sha256:" + "9" * 64
 
 
-def environment(name: str) -> Environment:
-    """Return an environment of this name."""
-    return Environment(name=name, context=f"acme-{name}", namespace=name, release="api", rollout="api", container="api")
+def environment(name: str, release: str | None = "api") -> Environment:
+    return Environment(
+        name=name, context=f"acme-{name}", namespace=name, release=release, rollout="api", container="api"
+    )
 
 
 RELEASE = Release(
@@ -176,7 +177,7 @@ class Bench:
         release = release_target(env)
         wanted = {self.state(name).image}
         if release is not None:
-            if [r.status for r in self.history(name) if r.status != "superseded"][-1] != "deployed":
+            if self.history(name)[-1].status != "deployed":
                 return False
             rollout: Any = next(m for m in ports.helm.manifest(release) if m["kind"] == "Rollout")
             wanted |= {each["image"] for each in rollout["spec"]["template"]["spec"]["containers"]}
@@ -188,11 +189,6 @@ class Bench:
         entries = self.world.ports().journal.entries()
         actions = [e.action for e in entries if e.state is EntryState.INTENT and e.action is not None]
         return [str(a.purpose) if isinstance(a, RolloutPatch) else " ".join(a.summary.split()[:2]) for a in actions]
-
-
-def purposes(done: Sequence[str]) -> list[str]:
-    """Only the patches of the rollout."""
-    return [each for each in done if each in set(Purpose)]
 
 
 @pytest.fixture

@@ -1,0 +1,236 @@
+"""What kubectl and Helm say of a deployed service; none of our own code judges here."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from pytest_deploy.io.clock import SystemClock
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts" / "checkout-api"
+SERVICE = "checkout-api"
+CLOCK = SystemClock()
+
+
+def eventually(probe: Callable[[], T], what: str, *, within_s: float = 30) -> T:
+    """Poll until the probe gives something true, and return it; fail with what it gave last."""
+    until = CLOCK.monotonic() + within_s
+    while not (last := probe()):
+        assert CLOCK.monotonic() < until, f"{what}: not within {within_s} s; last seen {last!r}"
+        CLOCK.sleep(timedelta(milliseconds=200))
+    return last
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sandbox:
+    """A sandbox of these tests' own, as ``pytest-deploy sandbox status --json`` tells it.
+
+    Args:
+        cache: its PYTEST_DEPLOY_CACHE.
+        binaries: paths of the toolchain's programs.
+    """
+
+    cache: Path
+    facts: Mapping[str, Any]
+    binaries: Mapping[str, str]
+
+    def play(self, faults: Sequence[Mapping[str, object]]) -> None:
+        """Let the traffic source make requests go wrong, from now on."""
+        connection = HTTPConnection(urlsplit(self.facts["control_url"]).netloc, timeout=10)
+        connection.request("PUT", "/faults", body=json.dumps(list(faults)))
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        connection.close()
+        assert answer.status == 200, text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A namespace of the sandbox with one release of the demo chart, and a folder with what deploys it."""
+
+    sandbox: Sandbox
+    namespace: str
+    folder: Path
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run kubectl in the namespace and return what it prints."""
+        where = ("--kubeconfig", self.kubeconfig, "--context", "sandbox-prod", "-n", self.namespace)
+        return _run((self.sandbox.binaries["kubectl"], *where, *arguments), stdin=stdin)
+
+    def helm(self, *arguments: str, binary: str = "helm3") -> str:
+        """Run Helm in the namespace and return what it prints."""
+        return _run(self.helm_argv(*arguments, binary=binary))
+
+    def helm_argv(self, *arguments: str, binary: str = "helm3") -> tuple[str, ...]:
+        """Return the command line of Helm in the namespace."""
+        where = ("--kubeconfig", self.kubeconfig, "--kube-context", "sandbox-prod", "-n", self.namespace)
+        return (self.sandbox.binaries[binary], *arguments, *where)
+
+    def upgrade_argv(self, digest: str, *more: str, chart: Path = CHART) -> tuple[str, ...]:
+        """Return the command line that a person would deploy with."""
+        values = ("-f", str(CHART / "values-prod.yaml"), "--set", f"image.digest={digest}")
+        return self.helm_argv("upgrade", "--install", SERVICE, str(chart), *values, *more)
+
+    @property
+    def kubeconfig(self) -> str:
+        """The path of the sandbox's kubeconfig."""
+        return str(self.sandbox.facts["kubeconfig"])
+
+    @property
+    def old(self) -> str:
+        """The digest that is installed at first: another one in each place, so that its pod template is, too."""
+        return digest_of(f"old {self.namespace}")
+
+    def rollout(self) -> Any:
+        """Return the Rollout, whole."""
+        return json.loads(self.kubectl("get", "rollout", SERVICE, "-o", "json"))
+
+    def history(self) -> list[tuple[int, str, str]]:
+        """Return number, status and description of each revision, the oldest first."""
+        return [
+            (int(it["revision"]), it["status"], it["description"])
+            for it in json.loads(self.helm("history", SERVICE, "-o", "json"))
+        ]
+
+    def pods(self) -> Counter[str]:
+        """Return how many pods are ready, by digest; one that is not, or is going, counts as another."""
+        found: Counter[str] = Counter()
+        for pod in json.loads(self.kubectl("get", "pods", "-l", "rollouts-pod-template-hash", "-o", "json"))["items"]:
+            ready = any((c["type"], c["status"]) == ("Ready", "True") for c in pod["status"].get("conditions", ()))
+            whole = ready and "deletionTimestamp" not in pod["metadata"]
+            digest = pod["spec"]["containers"][0]["image"].partition("@")[2]
+            found[digest if whole else f"not ready: {digest}"] += 1
+        return found
+
+    def at_weight(self, weight: int) -> bool:
+        """Whether the rollout waits at the pause after this weight (of the steps 5, 25, 50 and 100)."""
+        status = self.rollout().get("status", {})
+        index = (5, 25, 50, 100).index(weight) * 2 + 1
+        return bool(status.get("pauseConditions")) and status.get("currentStepIndex") == index
+
+    def serves_only(self, digest: str) -> None:
+        """Assert that this digest is what is wanted, what is stable, what all pods run; and nothing else is there."""
+        rollout = self.rollout()
+        status, spec = rollout["status"], rollout["spec"]
+        assert spec["template"]["spec"]["containers"][0]["image"].partition("@")[2] == digest
+        assert status["observedGeneration"] == str(rollout["metadata"]["generation"])
+        assert status["stableRS"] == status["currentPodHash"]
+        assert status["phase"] == "Healthy", status
+        assert not status.get("abort")
+        assert not status.get("pauseConditions")
+        assert self.pods() == {digest: spec["replicas"]}
+        sets = json.loads(self.kubectl("get", "replicasets", "-o", "json"))["items"]
+        wanted = {s["metadata"]["labels"]["rollouts-pod-template-hash"]: s["spec"]["replicas"] for s in sets}
+        assert {name: count for name, count in wanted.items() if count} == {status["stableRS"]: spec["replicas"]}
+        for service in ("stable", "canary"):
+            selector = self.kubectl("get", "service", f"{SERVICE}-{service}", "-o", "jsonpath={.spec.selector}")
+            assert json.loads(selector)["rollouts-pod-template-hash"] == status["stableRS"], service
+
+    def untouched(self) -> object:
+        """Return all that a deploy could have written: equal before and after, nothing was."""
+        return self.history(), self.rollout()["metadata"]["generation"], self.rollout()["status"], self.pods()
+
+    def helm_processes(self) -> list[str]:
+        """Return the command lines of Helm processes that work on this namespace."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                argv = path.read_bytes().decode(errors="replace").split("\0")
+            except OSError:
+                continue
+            if Path(argv[0]).name.startswith("helm") and self.namespace in argv:
+                found.append(" ".join(argv))
+        return found
+
+    def chart(self, edit: Callable[[Path], None]) -> Path:
+        """Return a copy of the demo chart, edited."""
+        copy = self.folder / "chart"
+        shutil.copytree(CHART, copy, dirs_exist_ok=True)
+        edit(copy)
+        return copy
+
+
+def digest_of(text: str) -> str:
+    """Return a digest that nobody else has made up."""
+    return f"sha256:{sha256(text.encode()).hexdigest()}"
+
+
+def _run(argv: Sequence[str], *, stdin: str | None = None) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=90, check=False, input=stdin)
+    assert done.returncode == 0, f"{' '.join(argv)}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+class Running:
+    """One call of pytest that runs beside the test; what it prints can be read at any time.
+
+    Args:
+        folder: its reports, JUnit file and output go there.
+        env: on top of PATH; a home of its own keeps the machine's kubeconfig out.
+    """
+
+    def __init__(self, argv: Sequence[str], folder: Path, cwd: Path, env: Mapping[str, str]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._log = folder / "output.txt"
+        more = ("--deploy-reports", str(folder / "reports"), "--junitxml", str(folder / "junit.xml"))
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                (*argv, *more),
+                cwd=cwd,
+                env={"PATH": os.environ["PATH"], "HOME": str(folder), **env},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def out(self) -> str:
+        """What it has printed so far."""
+        return self._log.read_text("utf-8", "replace")
+
+    def until(self, probe: Callable[[], object], what: str, *, within_s: float = 60) -> None:
+        """Wait for something while it runs; fail at once when it ends before."""
+        began = CLOCK.monotonic()
+        while not probe():
+            assert self.process.poll() is None, f"pytest ended before {what}:\n{self.out}"
+            assert CLOCK.monotonic() - began < within_s, f"{what}: not within {within_s} s\n{self.out}"
+            CLOCK.sleep(timedelta(milliseconds=150))
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def end(self, *, within_s: float = 180) -> int:
+        """Wait for its end and return its exit status."""
+        return self.process.wait(within_s)
+
+    @property
+    def last(self) -> str:
+        """The last line that it printed."""
+        return [line for line in self.out.splitlines() if line.strip()][-1]
+
+    @property
+    def note(self) -> str:
+        """The deploy note."""
+        return (self.folder / "reports" / "latest" / "deploy-note.md").read_text("utf-8")
+
+    @property
+    def facts(self) -> Any:
+        """deploy.json."""
+        return json.loads((self.folder / "reports" / "latest" / "deploy.json").read_text("utf-8"))

@@ -1,0 +1,68 @@
+"""Deploys on real parts, as a caller sees them; kubectl and Helm confirm what became of the service."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from tests.e2e.conftest import Deploys, Places
+from tests.e2e.oracle import ROOT, Place, Running
+
+pytestmark = pytest.mark.real
+HELMS = ("helm3", "helm4")
+
+
+def junit(run: Running) -> dict[str, str]:
+    """Return how each scenario ended, by its name."""
+    found = {}
+    for case in ET.parse(run.folder / "junit.xml").iter("testcase"):
+        kinds = [child.tag for child in case if child.tag in {"failure", "error", "skipped"}]
+        found[case.get("name", "")] = kinds[0] if kinds else "passed"
+    return found
+
+
+def rolled_back(place: Place) -> None:
+    """Assert that the old version serves again, alone, and that Helm's history says so."""
+    place.serves_only(place.old)
+    _, status, description = place.history()[-1]
+    assert (status, description) == ("deployed", "Rollback to 1")
+
+
+def test_a_good_canary_commits(places: Places, deploys: Deploys) -> None:
+    """The README's own feature: exit 0, one revision more, deployed, and all pods run the new digest; with Helm 3 and 4."""
+    started = []
+    for helm in HELMS:
+        place = places()
+        options = [
+            part
+            for text in (
+                f"environments.prod.namespace={place.namespace}",
+                f"environments.staging.namespace={place.namespace}-staging",
+                f"tools.helm={helm}",
+            )
+            for part in ("--deploy-set", text)
+        ]
+        run = deploys.run(
+            place, "features/prod_canary.feature", "--sandbox", "--sandbox-speed", "60", *options, cwd=ROOT
+        )
+        started.append((place, run))
+    for place, run in started:
+        assert run.end() == 0, run.out
+        assert "COMMITTED" in run.last
+        new = run.facts["image"]["new"].partition("@")[2]
+        assert new.startswith("sha256:")
+        place.serves_only(new)
+        assert [it[:2] for it in place.history()] == [(1, "superseded"), (2, "deployed")]
+
+
+def test_a_bad_version_is_taken_back(places: Places, deploys: Deploys) -> None:
+    """Exit 1 at the first weight; the old digest has all traffic and no canary pod is left; with Helm 3 and 4."""
+    bad = ("--deploy-set", f"environments.prod.values_file={ROOT}/charts/checkout-api/values-bad.yaml")
+    started = [(place := places(), deploys.start(place, *bad, helm=helm)) for helm in HELMS]
+    for place, run in started:
+        assert run.end() == 1, run.out
+        assert "error rate at 5 %: FAIL" in run.out
+        assert "ROLLED BACK, verified" in run.last
+        rolled_back(place)
+        assert len(place.history()) == 3

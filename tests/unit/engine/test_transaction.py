@@ -1,0 +1,97 @@
+"""The one door for mutations: nothing is done that could not be undone from the journal alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pytest_deploy.domain.action import External, abort
+from pytest_deploy.domain.event import ActionDone, ActionFailed, ActionStarted
+from pytest_deploy.domain.journal import EntryState
+from pytest_deploy.errors import DeployCancelled, DeployError, ToolFailed
+from tests.unit.engine.conftest import Bench
+
+Benches = Callable[..., Bench]
+NOTE = External(system="chat", summary="post the note")
+
+
+def states(bench: Bench) -> list[EntryState]:
+    return [entry.state for entry in bench.world.ports().journal.entries()]
+
+
+def test_the_intent_is_durable_before_anything_is_done(bench: Benches) -> None:
+    """While the act runs its intent is in the journal already, and nothing more."""
+    made = bench()
+    seen: list[list[EntryState]] = []
+
+    def act() -> str:
+        seen.append(states(made))
+        return "posted"
+
+    assert made.deploy.tx.do(NOTE, undo=None, act=act) == "posted"
+    assert seen == [[EntryState.INTENT]]
+    assert states(made) == [EntryState.INTENT, EntryState.DONE]
+    last = made.world.ports().journal.entries()[-1]
+    assert (last.intent, last.observed) == (1, "posted")
+    assert [type(event) for event in made.events] == [ActionStarted, ActionDone]
+
+
+def test_what_the_journal_cant_hold_is_not_done(bench: Benches) -> None:
+    """A journal that can't be written keeps the act from running; its number is used again."""
+    made = bench()
+    full = DeployError("the journal can't be written: no space left on device")
+
+    def no_space(original: object, entry: object) -> None:
+        raise full
+
+    made.alter("journal", append=no_space)
+    with pytest.raises(DeployError, match="no space left"):
+        made.deploy.tx.do(NOTE, undo=None, act=lambda: pytest.fail("it was done without an intent"))
+    assert not made.deploy.tx.opened
+    assert made.events == []
+    made.mend()
+    made.deploy.tx.do(NOTE, undo=None, act=lambda: "posted")
+    assert [entry.seq for entry in made.world.ports().journal.entries()] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ToolFailed("helm said no"), "helm said no"),
+        (DeployCancelled("SIGTERM"), "SIGTERM received: the deploy stops and is undone"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+    ],
+)
+def test_an_act_that_fails_is_journalled_as_such(bench: Benches, error: BaseException, text: str) -> None:
+    """Any error, a signal's included, leaves a FAILED entry that answers its intent, and goes on unchanged."""
+    made = bench()
+
+    def act() -> str:
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        made.deploy.tx.do(NOTE, undo=None, act=act)
+    assert raised.value is error
+    last = made.world.ports().journal.entries()[-1]
+    assert (last.state, last.intent, last.observed) == (EntryState.FAILED, 1, text)
+    assert [event.error for event in made.told(ActionFailed)] == [text]
+
+
+def test_an_action_outside_the_cluster_needs_somebody_to_do_it(bench: Benches) -> None:
+    """Without a way to do it, it is an error of ours, and journalled as failed."""
+    made = bench()
+    with pytest.raises(TypeError, match="no way to execute 'post the note'"):
+        made.deploy.tx.do(NOTE, undo=None)
+    assert states(made) == [EntryState.INTENT, EntryState.FAILED]
+
+
+def test_a_patch_goes_to_the_rollout_as_it_is_shown(bench: Benches) -> None:
+    """What is told as the command is what the port gets."""
+    made = bench()
+    sent: list[object] = []
+    made.alter("traffic", execute=lambda original, patch: sent.append(patch))
+    patch = abort(made.deploy.rollout_target(), template_hash="x")
+    made.deploy.tx.do(patch, undo=None)
+    assert sent == [patch]
+    assert "--subresource status" in made.told(ActionStarted)[0].command
