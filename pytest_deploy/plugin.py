@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_deploy.hookspecs import LEFT_OUT
+
 if TYPE_CHECKING:
     from pytest_deploy.engine.deploy import Deploy
     from pytest_deploy.session import DeploySession
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 _DEPLOYS = "pytest_deploy.session"
+_REFUSED = pytest.StashKey[bool]()
+_XDIST = "a deploy runs in one process, in order, and each worker of pytest-xdist would deploy; leave -n out"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -81,6 +85,13 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Learn from a worker of pytest-xdist that it left deploys out; only workers collect."""
+    if getattr(node, "workeroutput", {}).get(LEFT_OUT):
+        node.config.stash[_REFUSED] = True
+
+
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Collect a feature; the first one loads the vocabulary and what watches over deploys."""
     if file_path.suffix != ".feature":
@@ -107,6 +118,11 @@ def deploy(request: pytest.FixtureRequest) -> Iterator[Deploy]:
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, Any, Any]:
     """Turn pytest's exit status into ours, and say in words how each deploy ended: the last lines."""
     result = yield
+    if session.config.stash.get(_REFUSED, default=False):
+        session.exitstatus = 4
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.write_line(f"deploys REFUSED, nothing changed, nothing contacted: {_XDIST}", red=True)
     deploys: DeploySession | None = session.config.pluginmanager.get_plugin(_DEPLOYS)
     if deploys is not None and not hasattr(session.config, "workerinput"):
         session.exitstatus = deploys.finish(int(session.exitstatus))

@@ -15,6 +15,7 @@ from pytest_deploy.admission import Asked, confirmed, reasons
 from pytest_deploy.collect import LABELS, FeatureModule
 from pytest_deploy.domain.outcome import Mode
 from pytest_deploy.errors import ConfigError
+from pytest_deploy.hookspecs import LEFT_OUT
 from pytest_deploy.running import Run, Session
 from pytest_deploy.signals import Signals
 from pytest_deploy.steps import MODULES, outline
@@ -94,7 +95,11 @@ class DeploySession:
             module = item.getparent(FeatureModule)
             if module is not None and outline.is_deploy(module.resolved):
                 by_feature.setdefault(module, []).append(item)
-        if by_feature:
+        if by_feature and hasattr(config, "workerinput"):
+            # An error in a worker of pytest-xdist only looks like a crash: the controller is told instead.
+            items[:] = [item for item in items if item.getparent(FeatureModule) not in by_feature]
+            config.workeroutput[LEFT_OUT] = True  # type: ignore[attr-defined]  # pytest-xdist's own dictionary
+        elif by_feature:
             self._admit(by_feature)
 
     def _admit(self, by_feature: Mapping[FeatureModule, list[pytest.Item]]) -> None:
@@ -270,8 +275,6 @@ def _incompatible(config: pytest.Config) -> dict[str, str]:
     """Return the options in force that a deploy can't live with, each with its reason."""
     option: Callable[..., Any] = config.getoption
     found: dict[str, str] = {}
-    if option("numprocesses", None) or option("dist", "no") not in {"no", None}:
-        found["-n (pytest-xdist)"] = "a deploy runs in one process, in order"
     if option("reruns", None):
         found["--reruns"] = "a failed deploy is rolled back, never tried again blindly"
     if option("lf", default=False) or option("failedfirst", default=False):

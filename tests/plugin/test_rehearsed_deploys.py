@@ -25,8 +25,8 @@ class Ran:
                 sys.executable,
                 "-m",
                 "pytest",
-                "-p",
-                "no:cacheprovider",
+                "-o",
+                f"cache_dir={folder / 'cache'}",
                 *arguments,
                 "--deploy-reports",
                 str(folder / "reports"),
@@ -42,7 +42,7 @@ class Ran:
         )
         self.status = done.returncode
         self.out = done.stdout + done.stderr
-        self.last = [line for line in done.stdout.splitlines() if line.strip()][-1]
+        self.last = ([line for line in done.stdout.splitlines() if line.strip()] or [""])[-1]
 
     @property
     def note(self) -> str:
@@ -222,6 +222,18 @@ def test_parts_may_be_rehearsed(tmp_path: Path, arguments: tuple[str, ...]) -> N
     """Node ids, marks and -k work in a rehearsal; collecting needs no world at all."""
     ran = Ran(tmp_path, *arguments)
     assert ran.status == 0, ran.out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("-n", "2"), ("--reruns", "1"), ("--timeout", "60", "--timeout-method", "thread"), ("--lf",)],
+)
+def test_plugins_that_break_a_deploy_are_refused(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """Workers that would each deploy, reruns, a time-out that skips teardown, a part: exit 4, nothing contacted."""
+    ran = Ran(tmp_path, "features/prod_canary.feature", *options, env={"CI": "true"})
+    assert ran.status == 4, ran.out
+    assert "REFUSED, nothing changed, nothing contacted" in ran.out
+    assert not (tmp_path / "reports").exists()
 
 
 def test_a_fault_that_is_none_is_refused_with_the_list(tmp_path: Path) -> None:
