@@ -146,7 +146,7 @@ class Metrics(Protocol):
         """Return the counts from ``since`` until the server's now, at one timestamp.
 
         Raises:
-            Unreachable, Faulted, Throttled: there is no answer, or none that makes sense.
+            Unreachable, Faulted, Throttled, Rejected: there is no answer, or none that makes sense.
             MeasurementError: the query is wrong, it can never yield evidence.
         """
         ...

@@ -182,10 +182,17 @@ class Run:
             deploy.rollback_error = error
         except Exception as error:  # noqa: BLE001 - whatever it is, the outcome must be told
             _LOG.exception("the rollback broke")
+            target = deploy.rollout_target()
+            where = f"--context {target.context} --namespace {target.namespace}"
             deploy.rollback_error = RollbackError(
-                f"the rollback broke: {error!r}", left_behind=("unknown",), commands=("pytest-deploy status",)
+                f"the rollback broke: {error!r}",
+                left_behind=("unknown",),
+                commands=(f"kubectl {where} get rollouts.argoproj.io,replicasets,pods",),
             )
-        self.outcome = finish.close(deploy)
+        try:
+            self.outcome = finish.close(deploy)
+        except Exception:
+            _LOG.exception("the end of the deploy broke")
 
     def last_lines(self) -> Iterator[str]:
         """Yield how it ended, in words, and where the note is."""
@@ -200,9 +207,11 @@ class Run:
 
     @property
     def status(self) -> int:
-        """Its exit status; 0 for one that never began."""
+        """Its exit status; 0 for one that never began, never for one whose end is not known."""
         if self.outcome is not None:
             return self.outcome.status
+        if self.deploy is not None:
+            return 3
         if self.refused is None:
             return 0
         if isinstance(self.refused, Refused | ConfigError):
@@ -221,8 +230,11 @@ class Session:
     def exit_status(self, of_pytest: int) -> int:
         """Return the session's exit status from pytest's own and from what became of the deploys.
 
+        A deploy that was admitted and never began, because all its scenarios were skipped, is no success.
+
         Args:
-            of_pytest: 1 where a test failed, 2 where pytest was interrupted or could not collect, ...
+            of_pytest: 1 where a test failed (a scenario's failure is one: ours says more), 2 where pytest was
+                interrupted or could not collect, 3 where it broke, ...
         """
         if self.features_not_collected and not self.others_not_collected and of_pytest == 2:
             return 4
@@ -231,7 +243,7 @@ class Session:
         statuses = [run.status for run in self.runs.values()]
         unwritten = any(run.record is not None and run.record.problems for run in self.runs.values())
         ours = exit_status([*statuses, 3 if unwritten else 0])
-        began = any(run.deploy is not None or run.refused is not None for run in self.runs.values())
-        if not began or of_pytest in {3, 5}:
-            return of_pytest
-        return exit_status([ours, of_pytest if ours == 0 else 0]) or ours
+        began = [run for run in self.runs.values() if run.deploy is not None or run.refused is not None]
+        if ours == 0 or not began:
+            return of_pytest or (0 if len(began) == len(self.runs) else 1)
+        return exit_status([ours, of_pytest if of_pytest in {2, 3} else 0])

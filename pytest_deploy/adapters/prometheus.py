@@ -35,9 +35,17 @@ all other labels: a path that never worked, or an error that has labels of its o
 class Prometheus:
     """Port ``Metrics``.
 
-    The counts stand beside the value: ``increase()`` of all requests and of the bad ones, over the same window and
-    at the same timestamp. An objective that nobody missed has no series of bad requests at all, which is 0 and not
-    "no data"; so total and bad are asked for apart.
+    The counts stand beside the value, over the same window and at the same timestamp. An objective that nobody missed
+    has no series of bad requests at all, which is 0 and not "no data"; so requests are counted by status.
+
+    ``increase()`` leaves out the first value of each series: the first 5xx of each pod, as its series is born with it.
+    So requests are ``increase()`` plus the first values of series born in the window where their target (job,
+    instance) had samples before; the value is bad / total of these. The ratio that is shown as the first query leaves
+    them out, and says so where that makes a difference. What is in the very first samples of a target, such as a
+    replaced pod or one that was not scraped for a while, is in neither count, because it may be old. A latency leaves
+    the first values of its buckets out, of fast requests and of slow ones alike. A counter that begins anew and has
+    reached its old value before the next scrape hides that much.
+    https://prometheus.io/docs/prometheus/latest/querying/functions/#increase
 
     Args:
         url: base address of the HTTP API, without ``/api/v1``.
@@ -207,7 +215,7 @@ class _Look:
         total = math.fsum(count for _, count in counts)
         bad = math.fsum(count for status, count in counts if _ERROR.fullmatch(status))
         value = bad / total if total > 0 else None
-        if value is not None and not math.isclose(value, ratio or 0.0, rel_tol=1e-6):
+        if any(born.values()) and value is not None and not math.isclose(value, ratio or 0.0, rel_tol=1e-6):
             answer = "nothing" if ratio is None else f"{ratio:.6g}"
             self.queries[0] = f"{shown}  # answers {answer}; counted with the first values of new series: {value:.6g}"
         return total, bad, value

@@ -29,6 +29,7 @@ class Outcome(Enum):
     INTERRUPTED = ("INTERRUPTED, rolled back, verified", 2)
     INTERRUPTED_EARLY = ("INTERRUPTED, nothing had been changed", 2)
     CRASHED = ("INTERNAL ERROR, rolled back, verified", 3)
+    CRASHED_EARLY = ("INTERNAL ERROR, nothing had been changed", 3)
     REFUSED = ("REFUSED, nothing changed", 4)
     NEEDS_HUMAN = ("NEEDS A HUMAN", 7)
 

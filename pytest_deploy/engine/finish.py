@@ -39,7 +39,10 @@ def close(deploy: Deploy) -> Outcome:
     outcome = _outcome(deploy)
     _mend(deploy)
     if outcome is not Outcome.NEEDS_HUMAN and deploy.tx.opened:
-        deploy.tx.milestone(Milestone.CLOSED, observed=outcome.words)
+        try:
+            deploy.tx.milestone(Milestone.CLOSED, observed=outcome.words)
+        except DeployError as error:
+            deploy.warn(f"the journal could not be closed: {error}")
     text = _words(deploy, outcome)
     deploy.emit(DeployEnded(at=deploy.ports.clock.now(), outcome=outcome, words=text, off=len(deploy.off)))
     return outcome
@@ -49,12 +52,12 @@ def _mend(deploy: Deploy) -> None:
     """End the faults of a drill and, where it let the rollback fail on purpose, roll back after all."""
     if deploy.ports.faults is None:
         return
-    deploy.ports.faults.end()
-    if deploy.ended is Ending.HUMAN:
-        try:
+    try:
+        deploy.ports.faults.end()
+        if deploy.ended is Ending.HUMAN:
             rollback.undo_all(deploy)
-        except RollbackError as error:
-            deploy.warn(f"the drill left its world broken: {error}")
+    except DeployError as error:
+        deploy.warn(f"the drill left its world broken: {error}")
 
 
 def _words(deploy: Deploy, outcome: Outcome) -> str:
@@ -83,7 +86,7 @@ def _failed_outcome(error: BaseException, *, changed: bool) -> Outcome:
         return Outcome.REFUSED
     if isinstance(error, AssertionError | DeployError):
         return Outcome.ROLLED_BACK if changed else Outcome.STOPPED
-    return Outcome.CRASHED
+    return Outcome.CRASHED if changed else Outcome.CRASHED_EARLY
 
 
 def _drill_outcome(deploy: Deploy) -> Outcome:
@@ -93,4 +96,6 @@ def _drill_outcome(deploy: Deploy) -> Outcome:
         return Outcome.NEEDS_HUMAN
     if deploy.ended is None or deploy.drill_failed:
         return Outcome.DRILL_FAILED
-    return Outcome.COMMITTED if deploy.ended is Ending.COMMITTED else Outcome.DRILL_PASSED
+    if deploy.ended is Ending.COMMITTED:
+        return Outcome.COMMITTED if deploy.reached_its_end else Outcome.DRILL_FAILED
+    return Outcome.DRILL_PASSED

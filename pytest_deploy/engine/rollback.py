@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -129,7 +130,7 @@ def _undo(deploy: Deploy, undo: Undo, cause: str) -> RollbackError | None:
         else:
             way = _way(deploy, undo, began)
             verified = _restore(way)
-    except DeployError as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the rest is undone and a human is told
         failed = _failed(deploy, undo, error)
         deploy.emit(
             RollbackEnded(
@@ -138,7 +139,7 @@ def _undo(deploy: Deploy, undo: Undo, cause: str) -> RollbackError | None:
                 verified=(),
                 traffic_back=way.traffic_back if way else None,
                 took=timedelta(seconds=clock.monotonic() - began),
-                error=str(error),
+                error=str(error) if isinstance(error, DeployError) else repr(error),
                 left_behind=failed.left_behind,
                 commands=failed.commands,
             )
@@ -164,28 +165,31 @@ def _way(deploy: Deploy, undo: Undo, began: float) -> _Way:
 
 
 def _restore(way: _Way) -> tuple[str, ...]:
-    _traffic_back(way)
+    _check_ours(way)
+    _from_a_fresh_look(way, _traffic_back)
     _release_back(way)
-    _skip_steps(way)
+    _from_a_fresh_look(way, _skip_steps)
     state = way.wait("the rollback to be verified", lambda seen: bool(verify(seen, way.good)))
     return (*verify(state, way.good), *_verify_release(way.deploy, way.undo, way.good))
 
 
+def _check_ours(way: _Way) -> None:
+    """Leave alone what somebody else deployed over us: it may be the hotfix that everybody waits for."""
+    state, ours = way.state(), way.deploy.image.pinned
+    if state.image not in {ours, way.good.image}:
+        raise DeployError(
+            f"the rollout wants {state.image} now, neither ours ({ours}) nor what ran before ({way.good.image}): "
+            "somebody else deployed meanwhile, and that is not overwritten"
+        )
+
+
 def _traffic_back(way: _Way) -> None:
     """Abort a canary that is under way: the stable version has all traffic within a second."""
-    for attempt in range(_TRIES):
-        state = way.wait("the controller to see the spec", lambda seen: seen.observed)
-        under_way = state.stable_hash == way.good.template_hash and not state.promoted and not state.aborted
-        if not under_way:
-            return
-        try:
-            way.deploy.tx.do(abort(way.rollout, template_hash=state.current_hash), undo=None)
-        except Rejected:
-            if attempt == _TRIES - 1:
-                raise
-            continue
+    state = way.wait("the controller to see the spec", lambda seen: seen.observed)
+    under_way = state.stable_hash == way.good.template_hash and not state.promoted and not state.aborted
+    if under_way:
+        way.deploy.tx.do(abort(way.rollout, template_hash=state.current_hash), undo=None)
         way.wait("the abort to be obeyed", lambda seen: seen.aborted or seen.promoted)
-        return
 
 
 def _release_back(way: _Way) -> None:
@@ -213,20 +217,21 @@ def _release_back(way: _Way) -> None:
 
 def _skip_steps(way: _Way) -> None:
     """After a full promotion the controller would walk the old version through all canary steps again."""
-    for attempt in range(_TRIES):
-        state = way.wait(
-            "the controller to see the old template",
-            lambda seen: seen.observed and seen.image == way.good.image,
-        )
-        if state.promoted:
+    state = way.wait(
+        "the controller to see the old template",
+        lambda seen: seen.observed and seen.image == way.good.image,
+    )
+    if not state.promoted:
+        way.deploy.tx.do(promote_full(way.rollout, observed_generation=state.observed_generation), undo=None)
+
+
+def _from_a_fresh_look(way: _Way, act: Callable[[_Way], None]) -> None:
+    """Act, and again where the server refused its guarded patch: the controller had just moved the rollout."""
+    for _ in range(_TRIES - 1):
+        with suppress(Rejected):
+            act(way)
             return
-        try:
-            way.deploy.tx.do(promote_full(way.rollout, observed_generation=state.observed_generation), undo=None)
-        except Rejected:
-            if attempt == _TRIES - 1:
-                raise
-            continue
-        return
+    act(way)
 
 
 def _has_all_traffic(state: RolloutState, good: KnownGood) -> bool:
@@ -266,7 +271,7 @@ def _uninstall(deploy: Deploy, undo: Undo) -> tuple[str, ...]:
     return (f"Helm: {release} is not installed, as before",)
 
 
-def _failed(deploy: Deploy, undo: Undo, error: DeployError) -> RollbackError:
+def _failed(deploy: Deploy, undo: Undo, error: Exception) -> RollbackError:
     left: list[str] = []
     commands: list[str] = []
     rollout, release, good = undo.rollout, undo.release, undo.known_good
@@ -276,7 +281,7 @@ def _failed(deploy: Deploy, undo: Undo, error: DeployError) -> RollbackError:
             left.append(
                 f"Rollout {rollout}: {state.words if state else 'gone'}; wanted image {state.image if state else '-'}"
             )
-        except DeployError as unread:
+        except Exception as unread:  # noqa: BLE001 - what is known is told all the same
             left.append(f"Rollout {rollout}: could not be read ({unread})")
         config = f"--kubeconfig {shlex.quote(rollout.kubeconfig)} " if rollout.kubeconfig else ""
         where = f"{config}--context {rollout.context} -n {rollout.namespace}"
@@ -289,12 +294,13 @@ def _failed(deploy: Deploy, undo: Undo, error: DeployError) -> RollbackError:
         try:
             history = deploy.ports.helm.history(release)
             left += [f"Helm {release}: revision {r.number} {r.status} ({r.description})" for r in history[-3:]]
-        except DeployError as unread:
+        except Exception as unread:  # noqa: BLE001 - what is known is told all the same
             left.append(f"Helm {release}: could not be read ({unread})")
         if good is not None and good.revision is not None:
             back = HelmRollback(target=release, revision=good.revision, timeout=undo.timeout)
             commands.append(shlex.join(back.argv(deploy.ports.helm_binary, _helm_version(deploy))))
-    return RollbackError(f"the rollback failed: {error}", left_behind=left, commands=commands)
+    words = str(error) if isinstance(error, DeployError) else repr(error)
+    return RollbackError(f"the rollback failed: {words}", left_behind=left, commands=commands)
 
 
 def _helm_version(deploy: Deploy) -> HelmVersion:

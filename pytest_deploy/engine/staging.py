@@ -19,7 +19,7 @@ def install(deploy: Deploy, name: str) -> None:
     """Install or upgrade the release in this environment, with atomic semantics.
 
     Raises:
-        Refused: no such environment, or its release is pending or failed.
+        Refused: no such environment, or its release is pending, failed, or has no version to go back to.
         ToolFailed: Helm said no.
     """
     env = environment(deploy, name)
@@ -33,11 +33,9 @@ def install(deploy: Deploy, name: str) -> None:
             f"release {release}: revision {last.number} is {last.status} ({last.description})",
             hint=f"mend it first: helm --kube-context {release.context} -n {release.namespace} history {release.name}",
         )
-    rollout = deploy.rollout_target(env)
-    before = deploy.ports.traffic.state(rollout)
     base = history[-1].number if history else 0
     action = preflight.upgrade(deploy, env, digest=deploy.required_digest, base_revision=base)
-    deploy.tx.do(action, undo=_undo(deploy, env, release, rollout, base, before))
+    deploy.tx.do(action, undo=_undo(deploy, env, release, base))
     deploy.found(f"revision {base + 1} of {release}, {deploy.image.pinned}")
 
 
@@ -45,14 +43,16 @@ def pods_run(deploy: Deploy, name: str, within: timedelta) -> None:
     """Wait until every pod of the release in this environment runs the pinned image and is ready.
 
     Raises:
-        GateBreach: a pod can't start, or they were not ready in time.
+        GateBreach: a pod can't start.
+        WaitTimedOut: they were not ready in time.
     """
     env = environment(deploy, name)
     target = deploy.rollout_target(env)
 
     def look() -> tuple[RolloutState | None, tuple[Pod, ...]]:
         state = deploy.ports.traffic.state(target)
-        if state is not None and state.observed and not state.promoted and state.at_our_pause:
+        ours = state is not None and state.observed and state.image == deploy.image.pinned
+        if state is not None and ours and not state.promoted and state.at_our_pause:
             deploy.tx.do(promote_full(target, observed_generation=state.observed_generation), undo=None)
         pods = deploy.ports.cluster.pods(target, deploy.release.service)
         for pod in pods:
@@ -106,17 +106,25 @@ def environment(deploy: Deploy, name: str) -> Environment:
         raise Refused(f"deploy.yaml has no environment {name!r}, only: {known}") from None
 
 
-def _undo(
-    deploy: Deploy, env: Environment, release: Target, rollout: Target, base: int, before: RolloutState | None
-) -> Undo:
-    first = base == 0 or before is None or before.stable is None
-    good = None
-    if not first and before is not None and before.stable is not None:
-        good = KnownGood(revision=base, image=before.stable.image, template_hash=before.stable_hash)
+def _undo(deploy: Deploy, env: Environment, release: Target, base: int) -> Undo:
+    """Capture what runs there; only what was not there before may ever be uninstalled."""
+    rollout = deploy.rollout_target(env)
+    good: KnownGood | None = None
+    if base:
+        state = deploy.ports.traffic.state(rollout)
+        stable = state.stable if state is not None and state.promoted else None
+        if stable is None:
+            raise Refused(
+                f"release {release} is installed, but its Rollout has no stable version to go back to: "
+                f"{state.words if state else 'it is not there'}",
+                hint=f"let it settle, or remove the release: helm --kube-context {release.context} "
+                f"-n {release.namespace} uninstall {release.name}",
+            )
+        good = KnownGood(revision=base, image=stable.image, template_hash=stable.template_hash)
     return Undo(
-        kind=UndoKind.UNINSTALL if first else UndoKind.RESTORE_CANARY,
+        kind=UndoKind.RESTORE_CANARY if good else UndoKind.UNINSTALL,
         release=release,
-        rollout=None if first else rollout,
+        rollout=rollout if good else None,
         container=env.container,
         known_good=good,
         timeout=deploy.limits.rollback,

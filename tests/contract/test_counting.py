@@ -71,9 +71,7 @@ TARGETS: dict[str, Target] = {
     "growing_errors": Target(both((100, 5), (110, 6)), both((120, 7), (130, 8), (140, 9), (150, 9))),
     "outage": Target([*both((100, 7)), *DOWN, *DOWN], [*DOWN, *both((120, 7), (130, 7), (140, 7), (150, 7))]),
     "outage_within": Target(both((100, 7), (110, 7)), [*both((120, 7)), *DOWN, *both((140, 7), (150, 7))]),
-    "new_pod": Target(
-        [*DOWN, *DOWN], [*DOWN, *ok(10, 20), *both((30, 1), (40, 1), (50, 1), (60, 1))]
-    ),
+    "new_pod": Target([*DOWN, *DOWN], [*DOWN, *ok(10, 20), *both((30, 1), (40, 1), (50, 1), (60, 1))]),
     "new_pod_with_history": Target([*DOWN, *DOWN], [*DOWN, *both((10, 4), (20, 4), (30, 4), (40, 4))]),
     "restart": Target(both((100, 4), (110, 4)), [*both((120, 4)), *ok(5, 10), *both((15, 1), (20, 1), (25, 1))]),
     "restart_then_first": Target(ok(100, 110), [*ok(120, 5, 10), *both((15, 1), (20, 1), (25, 1))]),
@@ -87,6 +85,12 @@ TARGETS: dict[str, Target] = {
         ],
     ),
 }
+
+A = {'v="a",status="200"': 100}
+TARGETS["version_back"] = Target(
+    [A | {'v="b",status="200"': 50, 'v="b",status="503"': 7}, A],
+    [A, *[A | {'v="b",status="200"': n, 'v="b",status="503"': 7} for n in (60, 70, 80, 80)]],
+)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -153,7 +157,7 @@ def read(url: str, service: str) -> Reading:
     assert since is not None
     age_s = (CLOCK.now() - since).total_seconds()
     CLOCK.sleep(timedelta(seconds=math.ceil(age_s) - age_s + 0.05))
-    metrics = Prometheus(url, scrape_interval=INTERVAL, timeout=timedelta(seconds=10), clock=CLOCK)
+    metrics = Prometheus(url, version_label="v", scrape_interval=INTERVAL, timeout=timedelta(seconds=10), clock=CLOCK)
     return metrics.read(ERROR_RATE, Subject(service=service), since)
 
 
@@ -170,6 +174,7 @@ def read(url: str, service: str) -> Reading:
         pytest.param("new_pod_with_history", 0, 30, id="first values in a pod's first sample are in neither count"),
         pytest.param("restart", 1, 26, id="a restarted pod's new errors count, its old ones do not"),
         pytest.param("restart_then_first", 1, 26, id="the first error after a restart counts"),
+        pytest.param("version_back", 0, 20, id="a version that comes back on a live target brings no history"),
         pytest.param("broken_path", 2, 47, id="a path that fails from its first request on counts"),
     ],
 )

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from xml.etree import ElementTree as ET
-
 import pytest
 
 from tests.e2e.conftest import Deploys, Places
-from tests.e2e.oracle import ROOT, Place, Running
+from tests.e2e.oracle import ROOT, Place
 
 pytestmark = pytest.mark.real
 HELMS = ("helm3", "helm4")
-
-
-def junit(run: Running) -> dict[str, str]:
-    """Return how each scenario ended, by its name."""
-    found = {}
-    for case in ET.parse(run.folder / "junit.xml").iter("testcase"):
-        kinds = [child.tag for child in case if child.tag in {"failure", "error", "skipped"}]
-        found[case.get("name", "")] = kinds[0] if kinds else "passed"
-    return found
 
 
 def rolled_back(place: Place) -> None:

@@ -49,7 +49,24 @@ class MetricsContract(OnRelease):
         assert reading.value == pytest.approx(0.2, rel=0.15)
         assert reading.total
         assert reading.bad is not None
-        assert reading.bad / reading.total == pytest.approx(0.2, rel=0.15)
+        assert reading.bad <= reading.total
+        assert reading.value == pytest.approx(reading.bad / reading.total)
+
+    def test_the_first_error_of_a_window_counts(self, world: World) -> None:
+        """A burst shorter than a scrape, in a service without errors before, counts whole: its series begins there."""
+        metrics, clock = world.ports.metrics, world.ports.clock
+        since = metrics.now()
+        self._scrapes(world, 4)
+        world.make_bad(1.0)
+        began_s = clock.monotonic()
+        world.let_time_pass(metrics.scrape_interval.total_seconds() / 4)
+        world.make_bad(0.0)
+        burst_s = clock.monotonic() - began_s
+        self._scrapes(world, 4)
+        reading = metrics.read(ERROR_RATE, self._all(world), since)
+        assert reading.total
+        assert reading.bad == pytest.approx(reading.total * burst_s / (reading.at - since).total_seconds(), rel=0.4)
+        assert reading.value == pytest.approx(reading.bad / reading.total)
 
     def test_what_was_before_the_window_does_not_count(self, world: World) -> None:
         """A window that begins after the errors have ended holds none of them."""

@@ -25,11 +25,14 @@ SERVICE = Subject(service="svc")
 
 ALL = 'http_requests_total{service="svc"}'
 ERRORS = 'http_requests_total{service="svc",status=~"5.."}'
-LABELLED = 'http_requests_total{service="svc",status!=""}'
 BUCKETS = 'http_request_duration_seconds_bucket{service="svc"}'
 RATIO = f"sum(rate({ERRORS}[300s])) / sum(rate({ALL}[300s]))"
-TOTAL = f"sum(increase({ALL}[300s]))"
-BAD = f"sum(increase({ERRORS}[300s]))"
+GROWN = f"sum by (status) (increase({ALL}[300s]))"
+FIRST = f"min_over_time(timestamp({ALL})[300s:7500ms]) or timestamp({ALL})"
+BORN = (
+    f"sum by (status) ((min_over_time({ALL}[300s]) unless {ALL} offset 300s) and (({FIRST}) > on (job, instance, "
+    f"namespace, pod) group_left () min by (job, instance, namespace, pod) (timestamp({ALL} offset 300s) or {FIRST})))"
+)
 NEWEST = f"max(timestamp({ALL}))"
 P95_QUERY = f"histogram_quantile(0.95, sum by (le) (rate({BUCKETS}[300s])))"
 BUCKETS_QUERY = f"sum by (le) (increase({BUCKETS}[300s]))"
@@ -85,8 +88,8 @@ def server() -> Server:
     """One with requests, of which some failed."""
     found = Server()
     found.has(RATIO, 0.01)
-    found.has(TOTAL, 1000)
-    found.has(BAD, 10)
+    found.has(GROWN, 990, status="200")
+    found.has(GROWN, 10, status="503")
     found.has(NEWEST, NOW_S - 4)
     return found
 
@@ -98,26 +101,73 @@ def test_now_is_the_servers_time(server: Server) -> None:
 
 
 def test_an_error_rate_has_ratio_and_counts(server: Server) -> None:
-    """Ratio, total, bad and the newest sample are read at one timestamp, over one window."""
+    """Ratio, counts by status and the newest sample are read at one timestamp, over one window."""
     reading = server.read(ERROR_RATE)
     assert (reading.total, reading.bad, reading.value, reading.problem) == (1000, 10, 0.01, "")
     assert reading.newest == NOW - timedelta(seconds=4)
     assert (reading.at, reading.since) == (NOW, NOW - timedelta(seconds=300))
-    assert reading.queries == (RATIO, TOTAL, BAD, NEWEST)
+    assert reading.queries == (RATIO, GROWN, BORN, NEWEST)
     assert {params["time"] for params in server.asked[1:]} == {"1800000300.250"}
+
+
+def test_the_first_error_of_a_window_counts(server: Server) -> None:
+    """A 5xx series born in the window counts with its first value, and the ratio that leaves it out says so."""
+    server.vectors = {GROWN: [({"status": "200"}, "149"), ({"status": "503"}, "0")], RATIO: [({}, "0")]}
+    server.has(BORN, 1, status="503")
+    reading = server.read(ERROR_RATE)
+    assert (reading.total, reading.bad, reading.value) == (150, 1, 1 / 150)
+    assert reading.queries[0] == f"{RATIO}  # answers 0; counted with the first values of new series: 0.00666667"
+
+
+def test_a_first_error_in_the_last_sample_counts(server: Server) -> None:
+    """A series with a single sample does not grow, and is an error all the same; the ratio has no answer then."""
+    server.vectors = {GROWN: [({"status": "200"}, "149")], BORN: [({"status": "500"}, "1")]}
+    reading = server.read(ERROR_RATE)
+    assert (reading.total, reading.bad, reading.value) == (150, 1, 1 / 150)
+    assert "# answers nothing; " in reading.queries[0]
+
+
+def test_the_first_successes_count_too(server: Server) -> None:
+    """What is born counts in the total whatever its status, so that bad and total are of the same requests."""
+    server.has(BORN, 3, status="200")
+    server.has(BORN, 2, status="404")
+    server.has(BORN, 1, status="502")
+    reading = server.read(ERROR_RATE)
+    assert (reading.total, reading.bad, reading.value) == (1006, 11, 11 / 1006)
+
+
+@given(
+    counts=st.lists(
+        st.tuples(
+            st.sampled_from([GROWN, BORN]),
+            st.sampled_from(["", "200", "404", "500", "503", "5xx", "50"]),
+            st.floats(min_value=0, max_value=1e12),
+        ),
+        unique_by=lambda each: each[:2],
+    )
+)
+def test_bad_is_a_part_of_the_total(counts: list[tuple[str, str, float]]) -> None:
+    """Whatever is counted, bad is from 0 to the total and the value is their ratio; without any there is none."""
+    server = Server()
+    server.has(GROWN, 0, status="201")
+    for query, status, count in counts:
+        server.has(query, count, status=status)
+    reading = server.read(ERROR_RATE)
+    assert 0 <= reading.bad <= reading.total
+    assert reading.value == (reading.bad / reading.total if reading.total else None)
 
 
 def test_no_error_series_is_no_error(server: Server) -> None:
     """Requests that carry a status and no series of errors are zero errors; the ratio's emptiness is not."""
-    del server.vectors[RATIO], server.vectors[BAD]
-    server.has(f"sum(increase({LABELLED}[300s]))", 1000)
+    server.vectors = {GROWN: [({"status": "200"}, "1000")]}
     reading = server.read(ERROR_RATE)
     assert (reading.total, reading.bad, reading.value) == (1000, 0, 0)
+    assert reading.queries[0] == RATIO
 
 
 def test_requests_without_a_status_are_a_wrong_query(server: Server) -> None:
     """Where no series says how a request ended there can never be evidence."""
-    del server.vectors[RATIO], server.vectors[BAD]
+    server.vectors = {GROWN: [({}, "1000")]}
     with pytest.raises(MeasurementError, match="none has a label 'status'") as caught:
         server.read(ERROR_RATE)
     assert "status_label" in caught.value.hint
@@ -125,22 +175,35 @@ def test_requests_without_a_status_are_a_wrong_query(server: Server) -> None:
 
 def test_no_requests_series_is_no_data(server: Server) -> None:
     """No series of requests is no data, whatever else may be there."""
-    del server.vectors[TOTAL]
+    del server.vectors[GROWN]
+    server.has(BORN, 1, status="503")
     reading = server.read(ERROR_RATE)
     assert (reading.total, reading.bad, reading.value) == (None, None, None)
 
 
 @pytest.mark.parametrize("text", ["NaN", "+Inf", "-Inf"])
-def test_what_is_not_finite_is_no_value(server: Server, text: str) -> None:
+def test_what_is_not_finite_is_no_latency(text: str) -> None:
     """0/0 and its like are no value; the counts are still there."""
-    server.vectors[RATIO] = [({}, text)]
-    reading = server.read(ERROR_RATE)
-    assert (reading.total, reading.bad, reading.value) == (1000, 10, None)
+    server = Server()
+    server.has(P95_QUERY, text)
+    server.has(BUCKETS_QUERY, 0, le="0.3")
+    server.has(BUCKETS_QUERY, 0, le="+Inf")
+    reading = server.read(P95)
+    assert (reading.total, reading.bad, reading.value) == (0, 0, None)
+
+
+@pytest.mark.parametrize("query", [GROWN, BORN])
+@pytest.mark.parametrize("text", ["NaN", "+Inf", "-Inf", "-1"])
+def test_what_is_no_count_is_a_fault(server: Server, query: str, text: str) -> None:
+    """A count that is none is never taken for the absence of errors."""
+    server.has(query, text, status="500")
+    with pytest.raises(Faulted, match="no count"):
+        server.read(ERROR_RATE)
 
 
 def test_a_service_without_traffic_has_no_value(server: Server) -> None:
     """Series that stand still are zero requests, not zero errors."""
-    server.vectors = {TOTAL: [({}, "0")], f"sum(increase({LABELLED}[300s]))": [({}, "0")]}
+    server.vectors = {GROWN: [({"status": "200"}, "0")], RATIO: [({}, "NaN")]}
     reading = server.read(ERROR_RATE)
     assert (reading.total, reading.bad, reading.value) == (0, 0, None)
 
@@ -162,12 +225,14 @@ def test_a_window_of_no_time_holds_nothing(server: Server, seconds: float) -> No
 def test_a_version_is_selected_by_its_label() -> None:
     """Each selector has the hash, where the series have it and where a version is judged; else the whole service."""
     server = Server(version_label="hash", service_label="app", status_label="code", requests_metric="reqs:total")
+    server.has('sum by (code) (increase(reqs:total{app="svc",hash="abc"}[300s]))', 7, code="200")
     assert server.port.tells_versions_apart
     reading = server.read(ERROR_RATE, subject=Subject(service="svc", template_hash="abc"))
     ours = 'app="svc",hash="abc"'
     errors, every = f'reqs:total{{{ours},code=~"5.."}}', f"reqs:total{{{ours}}}"
     assert reading.queries[0] == f"sum(rate({errors}[300s])) / sum(rate({every}[300s]))"
     assert all('{app="svc",hash="abc"' in query for query in reading.queries)
+    assert "> on (job, instance, namespace, pod, hash) group_left" in reading.queries[2]
     assert "hash" not in server.read(ERROR_RATE, subject=SERVICE).queries[0]
     blind = Server()
     assert not blind.port.tells_versions_apart
@@ -273,7 +338,7 @@ def test_a_result_that_is_no_vector_is_a_fault(server: Server, result: Any) -> N
 
 def test_more_series_than_one_are_a_fault(server: Server) -> None:
     """Where one number was asked for, the first or last of several is not taken."""
-    server.has(TOTAL, 7)
+    server.has(RATIO, 7)
     with pytest.raises(Faulted, match="2 series where one was expected"):
         server.read(ERROR_RATE)
 
@@ -293,7 +358,7 @@ def test_a_service_name_stays_inside_its_literal(name: str) -> None:
     """Whatever a name holds, it is one PromQL string: it ends where the literal ends, and reads back the same."""
     server = Server()
     query = server.read(ERROR_RATE, subject=Subject(service=name)).queries[1]
-    head, tail = "sum(increase(http_requests_total{service=", "}[300s]))"
+    head, tail = "sum by (status) (increase(http_requests_total{service=", "}[300s]))"
     assert query.startswith(head)
     assert query.endswith(tail)
     literal = query[len(head) : -len(tail)]

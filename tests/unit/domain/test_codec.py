@@ -124,6 +124,7 @@ def _damaged(**changes: object) -> object:
         (_damaged(seq=True), "Entry.seq: int expected, found True"),
         (_damaged(at="yesterday"), "Entry.at: datetime expected, found 'yesterday'"),
         (_damaged(state="odd"), "Entry.state: EntryState expected, found 'odd'"),
+        (_damaged(action={**PROMOTE, "type": "RolloutPatch", "before": "x"}), "Entry.action.before: a list expected"),
         (_damaged(deploy_id=None), "Entry.deploy_id: str expected, found None"),
         (_damaged(action={"type": "Odd"}), "Entry.action: one of HelmUpgrade, .* expected, found 'Odd'"),
         (_damaged(action={"type": "External", "system": "x"}), "Entry.action: summary is missing"),
@@ -162,3 +163,19 @@ def test_a_type_without_a_form_is_an_error() -> None:
         to_json(Odd(value={1}))
     with pytest.raises(TypeError, match="has no form"):
         from_json(Odd, {"value": [1]})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ratio:
+    """Holds a number that JSON may write without a point."""
+
+    value: float
+
+
+def test_a_whole_number_is_a_float_where_one_is_wanted() -> None:
+    """JSON writers drop the point; a bool is no number."""
+    read = from_json(Ratio, {"value": 1})
+    assert read == Ratio(value=1.0)
+    assert type(read.value) is float
+    with pytest.raises(ValueError, match="Ratio.value: float expected, found True"):
+        from_json(Ratio, {"value": True})

@@ -414,7 +414,10 @@ def test_a_promotion_that_does_not_come(bench: Benches) -> None:
 @pytest.mark.parametrize(
     ("revisions", "says"),
     [
-        ([HelmRevision(number=5, status="deployed")], "revision 4 of api .* was to be deployed, the last is 5, deployed"),
+        (
+            [HelmRevision(number=5, status="deployed")],
+            "revision 4 of api .* was to be deployed, the last is 5, deployed",
+        ),
         ([HelmRevision(number=4, status="failed")], "the last is 4, failed"),
         ([], "Helm has no release api"),
     ],

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pytest_deploy.domain.event import Judged
+from pytest_deploy.domain.event import Judged, Looked
 from pytest_deploy.domain.fault import parse_fault
 from pytest_deploy.domain.verdict import VerdictKind
 from pytest_deploy.engine import canary, drill, gates
@@ -135,3 +135,75 @@ def test_a_whole_walk_passes(bench: Benches) -> None:
     gates.walk(made.deploy, (5, 25, 50, 100))
     gates.verdict_of_walk(made.deploy)
     assert made.deploy.step_detail == "8 gates passed at 4 weights"
+
+
+def test_one_breach_at_the_end_keeps_the_weight_from_passing(bench: Benches) -> None:
+    """The error rate passes its own step, and the weight has not passed: the latency was just above its limit."""
+    made = bench()
+    made.fault("p95 latency 310ms at 5%")
+    made.raise_to(5)
+    errors, latency = canary.stage_of(made.deploy, 5).gates
+    gates.check(made.deploy, errors, (errors, latency))
+    assert "error rate at 5 %: PASS" in made.deploy.step_detail
+    assert made.deploy.passed_weights == set()
+    with pytest.raises(GateBreach, match="p95 latency at 5 %: FAIL, 31. ms > 300 ms"):
+        gates.check(made.deploy, latency, (errors, latency))
+    assert made.deploy.passed_weights == set()
+
+
+def test_a_metrics_server_that_outlasts_the_window(bench: Benches) -> None:
+    """An answer that comes when the window is over is no evidence for it."""
+    made = bench()
+    made.raise_to(5)
+
+    def slow(original: Callable[[], object]) -> object:
+        made.run(400)
+        return original()
+
+    made.alter("metrics", now=slow)
+    with pytest.raises(GateBreach) as breach:
+        judge(made, 5)
+    assert breach.value.cause != "error rate"
+    assert {event.verdict.kind for event in made.told(Judged)} <= {VerdictKind.NO_DATA, VerdictKind.INCONCLUSIVE}
+
+
+def test_what_was_seen_is_told_at_each_look(bench: Benches) -> None:
+    """Value, limit and requests; before the first sample that there is none, and why where there is no answer."""
+    made = bench()
+    made.raise_to(5)
+    judge(made, 5)
+    good = [line for event in made.told(Looked) for line in event.lines]
+    assert all(line.startswith(("error rate 0.0", "p95 latency 1")) and "(limit" in line for line in good[-2:])
+    for fault, says in (("no data", "error rate: no data yet, limit 0.50 %"), ("prometheus down", "no answer (")):
+        bad = bench()
+        bad.raise_to(5)
+        bad.fault(fault)
+        with pytest.raises(GateBreach):
+            judge(bad, 5)
+        lines = [line for event in bad.told(Looked) for line in event.lines]
+        assert any(says in line for line in lines), lines
+
+
+def test_a_gate_before_any_weight_passes_none(bench: Benches) -> None:
+    """The old version alone is within the limits: that lets no weight rise."""
+    made = bench()
+    made.deploy.digest = made.release.image.parse(made.old).digest
+    gate = canary.stage_of(made.deploy, 5).gates[0]
+    made.deploy.new_hash = made.state().stable_hash
+    gates.check(made.deploy, gate, (gate,))
+    assert "PASS" in made.deploy.step_detail
+    assert made.deploy.passed_weights == set()
+
+
+def test_metrics_that_go_away_in_the_window(bench: Benches) -> None:
+    """Half a window of good numbers and then none is no pass: the end was not seen."""
+    made = bench()
+    made.raise_to(5)
+    made.fault("prometheus down from mid-window at 5%")
+    with pytest.raises(GateBreach) as breach:
+        judge(made, 5)
+    assert breach.value.cause == "metrics unreadable"
+    verdict = made.told(Judged)[0].verdict
+    assert verdict.kind is VerdictKind.ERROR
+    assert verdict.reading is not None
+    assert verdict.watched == verdict.window

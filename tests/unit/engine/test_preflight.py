@@ -121,7 +121,9 @@ def test_a_stable_version_without_pods(bench: Benches) -> None:
 def test_release_status_alone_wants_a_promoted_version(bench: Benches) -> None:
     """Also where no step looked at the stack: a canary under way is no version to go back to."""
     made = bench()
-    made.alter("traffic", state=lambda original, target: replace(original(target), stable_hash="268ea9c69f", current_hash="b"))
+    made.alter(
+        "traffic", state=lambda original, target: replace(original(target), stable_hash="268ea9c69f", current_hash="b")
+    )
     assert "has no stable version to go back to" in refused(made, preflight.release_status)
 
 
@@ -179,9 +181,7 @@ def test_the_chart_does_not_pin_the_image(bench: Benches) -> None:
 def test_the_chart_lacks_the_container(bench: Benches) -> None:
     """A container of another name is no container of ours."""
     made = bench()
-    made.alter(
-        "helm", render=lambda original, upgrade: [{"kind": "Rollout", "metadata": {"name": "api"}, "spec": {}}]
-    )
+    made.alter("helm", render=lambda original, upgrade: [{"kind": "Rollout", "metadata": {"name": "api"}, "spec": {}}])
     assert "renders image None for container 'api'" in refused(made)
 
 
@@ -229,7 +229,9 @@ def test_another_server_answers(bench: Benches) -> None:
         identity=lambda original, env: ClusterIdentity(server="https://staging.example.com", version="v1", uid=None),
     )
     says = refused(made)
-    assert "context acme-prod leads to https://staging.example.com, deploy.yaml expects https://prod.example.com" in says
+    assert (
+        "context acme-prod leads to https://staging.example.com, deploy.yaml expects https://prod.example.com" in says
+    )
     assert "environments.prod.server" in says
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.domain.action import HelmUninstall, HelmUpgrade, RolloutPatch, UndoKind
+from pytest_deploy.domain.action import HelmUninstall, HelmUpgrade, RolloutPatch, UndoKind, set_image
 from pytest_deploy.domain.event import RollbackEnded, RollbackStarted, Warned
 from pytest_deploy.domain.journal import Entry, Milestone
 from pytest_deploy.domain.rollout import KnownGood, RolloutState, Version
@@ -48,7 +48,8 @@ def wanting(made: Bench) -> RollbackError:
 
 
 def died_before(made: Bench) -> None:
-    made.alter("helm", execute=lambda original, action: (_ for _ in ()).throw(Died))
+    for port in ("helm", "traffic"):
+        made.alter(port, execute=lambda original, action: (_ for _ in ()).throw(Died))
     with pytest.raises(Died):
         made.raise_to(5)
     made.mend()
@@ -78,16 +79,8 @@ def committed(made: Bench) -> None:
 
 
 def mid_promotion(made: Bench) -> None:
+    """The last promote is sent, and the first look after it fails."""
     made.pass_through(*WEIGHTS)
-    made.alter("traffic", state=lambda original, target: (_ for _ in ()).throw(Unreachable("no route to host")))
-    with pytest.raises(Unreachable):
-        canary.commit(replaced_look(made))
-    made.mend()
-
-
-def replaced_look(made: Bench) -> Any:
-    """Let the last promote be sent, and the first look after it fail."""
-    made.mend()
 
     def look(original: Callable[[object], RolloutState], target: object) -> RolloutState:
         if len(made.done()) == len(WEIGHTS) + 1:
@@ -95,7 +88,9 @@ def replaced_look(made: Bench) -> Any:
         return original(target)
 
     made.alter("traffic", state=look)
-    return made.deploy
+    with pytest.raises(Unreachable):
+        canary.commit(made.deploy)
+    made.mend()
 
 
 def at(*weights: int) -> Act:
@@ -124,6 +119,7 @@ HELM = {
     "aborted by hand": (aborted_by_hand, ["helm rollback"]),
 }
 PATCH = {
+    "intent only: died before the act": (died_before, []),
     "at 5 %": (at(5), ["abort", "set-image"]),
     "at 100 %": (at(*WEIGHTS), ["abort", "set-image"]),
     "after the commitment": (committed, ["set-image", "promote-full"]),
@@ -251,11 +247,9 @@ def test_promoted_while_it_was_aborted(bench: Benches) -> None:
     made = bench()
     made.pass_through(*WEIGHTS)
     stale = made.state()
-    looks: list[RolloutState] = []
 
     def late(original: Callable[[object], RolloutState], target: object) -> RolloutState:
-        looks.append(stale if not looks else original(target))
-        return looks[-1]
+        return original(target) if "abort" in made.done() else stale
 
     canary.commit(made.deploy)
     made.alter("traffic", state=late)
@@ -272,7 +266,7 @@ def test_helm_cant_roll_back(bench: Benches) -> None:
     made.pass_through(5)
     made.fault("rollback fails")
     error = wanting(made)
-    assert "the rollback failed: Error: Rollback \"api\" failed: admission webhook" in str(error)
+    assert 'the rollback failed: Error: Rollback "api" failed: admission webhook' in str(error)
     assert error.left_behind[0].startswith("Rollout api in acme-prod/prod: Degraded")
     assert error.left_behind[-1].startswith("Helm api in acme-prod/prod: revision 5 failed (Rollback")
     assert error.commands[0] == "kubectl --context acme-prod -n prod get rollouts.argoproj.io,replicasets,pods"
@@ -441,7 +435,9 @@ def test_an_unreadable_journal_needs_a_human(bench: Benches) -> None:
     """What has to be undone can't be told: that is a failed rollback, not a crash."""
     made = bench()
     made.pass_through(5)
-    damaged = DeployError("the journal j is damaged, entry 2 is missing", hint="look at the cluster and at helm history")
+    damaged = DeployError(
+        "the journal j is damaged, entry 2 is missing", hint="look at the cluster and at helm history"
+    )
     made.alter("journal", entries=lambda original: (_ for _ in ()).throw(damaged))
     with pytest.raises(RollbackError, match="entry 2 is missing") as raised:
         rollback.undo_all(made.deploy)
@@ -533,6 +529,40 @@ def test_one_that_fails_does_not_keep_the_other(bench: Benches) -> None:
     rollback.undo_all(made.deploy)
     assert made.old_serves()
     assert made.old_serves("staging")
+
+
+def test_an_error_of_our_own_does_not_keep_the_other(bench: Benches) -> None:
+    """An answer that we can't read is no reason to leave staging as it is, or a human without a command."""
+    made = bench()
+    both(made)
+
+    def unexpected(original: Callable[[object], RolloutState], target: Any) -> RolloutState:
+        if target.environment == "prod":
+            raise KeyError("currentPodHash")
+        return original(target)
+
+    made.alter("traffic", state=unexpected)
+    error = wanting(made)
+    assert str(error).startswith("the rollback failed: KeyError('currentPodHash')")
+    assert error.left_behind[0] == "Rollout api in acme-prod/prod: could not be read ('currentPodHash')"
+    assert len(error.commands) == 3
+    assert made.told(RollbackEnded)[0].error == "KeyError('currentPodHash')"
+    assert made.old_serves("staging")
+
+
+@pytest.mark.parametrize("release", [None, PATCHED], ids=["helm", "image patch"])
+def test_somebody_elses_version_is_not_overwritten(bench: Benches, release: object) -> None:
+    """A hotfix that came over ours stays untouched; a human decides."""
+    made = bench() if release is None else bench(release=release)
+    made.pass_through(5)
+    other = NEW[:-1] + "8"
+    hand = set_image(made.deploy.rollout_target(), index=0, container="api", old=NEW, new=other)
+    made.world.ports().traffic.execute(hand)
+    made.run(60)
+    before, state = made.done(), made.state()
+    error = wanting(made)
+    assert f"the rollout wants {other} now, neither ours ({NEW}) nor what ran before ({made.old})" in str(error)
+    assert (made.done(), made.state()) == (before, state)
 
 
 # The proof itself
