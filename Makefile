@@ -17,7 +17,7 @@ $(READY): pyproject.toml requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: setup canary test lint toolchain sandbox-canary e2e bench clean
+.PHONY: setup canary test lint toolchain sandbox-canary e2e e2e-long bench clean
 setup: $(READY) ## Make .venv with the locked dependencies
 
 canary: $(READY) ## The main job, rehearsed: pytest features/prod_canary.feature --rehearse
@@ -39,7 +39,11 @@ sandbox-canary: toolchain ## The main job on real parts, with short windows; HEL
 	$(BIN)/pytest features/prod_canary.feature --sandbox --sandbox-speed 20 --deploy-set tools.helm=$(HELM)
 
 e2e: toolchain ## Tests on the real parts: a sample of at most 10 minutes
+	$(BIN)/pytest tests -m "real and not long"
+
+e2e-long: toolchain ## All tests on the real parts, the long ones too, and every drill on the sandbox
 	$(BIN)/pytest tests -m real
+	$(BIN)/pytest features/drills --sandbox --sandbox-speed 20
 
 bench: toolchain ## Ratios, printed: start-up, deploy overhead, time to restore, memory
 	$(BIN)/python -m bench

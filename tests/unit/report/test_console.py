@@ -52,7 +52,7 @@ def test_blocks_say_what_is_no_real_deploy(story: str, tag: str, request: pytest
     lines = _shown(request.getfixturevalue(story)).splitlines()
     labelled = [line for line in lines if line.startswith(tag)]
     rollback = ["ROLLING BACK", "ROLLBACK FAILED"] if story == "rollback_failed" else []
-    for block in ("deploy 2026", "plan: 2 lines", *rollback):
+    for block in ("deploy 2026", "plan:", *rollback):
         assert any(block in line for line in labelled)
 
 
