@@ -151,13 +151,13 @@ def _wait_for_scripts(log: Path) -> None:
         CLOCK.sleep(INTERVAL)
 
 
-def read(url: str, service: str) -> Reading:
+def read(url: str, service: str, interval: timedelta = INTERVAL) -> Reading:
     """Read from the script's mark on, when the window's whole seconds begin just after the mark."""
     since = TARGETS[service].since
     assert since is not None
     age_s = (CLOCK.now() - since).total_seconds()
     CLOCK.sleep(timedelta(seconds=math.ceil(age_s) - age_s + 0.05))
-    metrics = Prometheus(url, version_label="v", scrape_interval=INTERVAL, timeout=timedelta(seconds=10), clock=CLOCK)
+    metrics = Prometheus(url, version_label="v", scrape_interval=interval, timeout=timedelta(seconds=10), clock=CLOCK)
     return metrics.read(ERROR_RATE, Subject(service=service), since)
 
 
@@ -185,6 +185,12 @@ def test_requests_are_counted(url: str, service: str, bad: int, total: int) -> N
     assert reading.bad == pytest.approx(bad, rel=0.3)
     assert reading.total == pytest.approx(total, rel=0.3)
     assert reading.value == pytest.approx(bad / total, rel=0.3)
+
+
+@pytest.mark.parametrize(("service", "bad"), [("first_error", 1), ("errors_at_once", 3), ("growing_errors", 2)])
+def test_an_interval_that_is_set_too_long_changes_nothing(url: str, service: str, bad: int) -> None:
+    """Births beside a target that was there before the window need no fine look; nor do series that were there."""
+    assert read(url, service, timedelta(seconds=40)).bad == pytest.approx(bad, rel=0.3)
 
 
 def test_the_ratio_that_leaves_out_first_values_says_so(url: str) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +14,6 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
-from xml.etree import ElementTree as ET
 
 from pytest_deploy.io.clock import SystemClock
 
@@ -175,73 +172,3 @@ def _run(argv: Sequence[str], *, stdin: str | None = None) -> str:
     done = subprocess.run(argv, capture_output=True, text=True, timeout=90, check=False, input=stdin)
     assert done.returncode == 0, f"{' '.join(argv)}: exit {done.returncode}\n{done.stdout}{done.stderr}"
     return done.stdout
-
-
-class Running:
-    """One call of pytest that runs beside the test; what it prints can be read at any time.
-
-    Args:
-        folder: its reports, JUnit file and output go there.
-        env: on top of PATH; a home of its own keeps the machine's kubeconfig out.
-    """
-
-    def __init__(self, argv: Sequence[str], folder: Path, cwd: Path, env: Mapping[str, str]) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        self._log = folder / "output.txt"
-        more = ("--deploy-reports", str(folder / "reports"), "--junitxml", str(folder / "junit.xml"))
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                (*argv, *more),
-                cwd=cwd,
-                env={"PATH": os.environ["PATH"], "HOME": str(folder), **env},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-
-    @property
-    def out(self) -> str:
-        """What it has printed so far."""
-        return self._log.read_text("utf-8", "replace")
-
-    def until(self, probe: Callable[[], object], what: str, *, within_s: float = 60) -> None:
-        """Wait for something while it runs; fail at once when it ends before."""
-        began = CLOCK.monotonic()
-        while not probe():
-            assert self.process.poll() is None, f"pytest ended before {what}:\n{self.out}"
-            assert CLOCK.monotonic() - began < within_s, f"{what}: not within {within_s} s\n{self.out}"
-            CLOCK.sleep(timedelta(milliseconds=150))
-
-    def send(self, number: signal.Signals) -> None:
-        """Send it a signal."""
-        self.process.send_signal(number)
-
-    def end(self, *, within_s: float = 180) -> int:
-        """Wait for its end and return its exit status."""
-        return self.process.wait(within_s)
-
-    @property
-    def last(self) -> str:
-        """The last line that it printed."""
-        return [line for line in self.out.splitlines() if line.strip()][-1]
-
-    @property
-    def junit(self) -> dict[str, str]:
-        """How each scenario ended, by its name; those of the canary by their weight alone ("25%")."""
-        found = {}
-        for case in ET.parse(self.folder / "junit.xml").iter("testcase"):
-            title, _, row = case.get("name", "").partition("[")
-            kinds = [child.tag for child in case if child.tag in {"failure", "error", "skipped"}]
-            found[row.partition("-")[0] or title] = kinds[0] if kinds else "passed"
-        return found
-
-    @property
-    def note(self) -> str:
-        """The deploy note."""
-        return (self.folder / "reports" / "latest" / "deploy-note.md").read_text("utf-8")
-
-    @property
-    def facts(self) -> Any:
-        """deploy.json."""
-        return json.loads((self.folder / "reports" / "latest" / "deploy.json").read_text("utf-8"))

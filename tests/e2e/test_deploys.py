@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.conftest import Deploys, Places
+from tests.e2e.caller import Deploys
+from tests.e2e.conftest import Places
 from tests.e2e.oracle import ROOT, Place
 
 pytestmark = pytest.mark.real
@@ -19,7 +20,7 @@ def rolled_back(place: Place) -> None:
 
 
 def test_a_good_canary_commits(places: Places, deploys: Deploys) -> None:
-    """The README's own feature: exit 0, one revision more, deployed, and all pods run the new digest; with Helm 3 and 4."""
+    """The README's feature: exit 0, one revision more is deployed, all pods run the new digest; with Helm 3 and 4."""
     started = []
     for helm in HELMS:
         place = places()

@@ -43,18 +43,6 @@ def test_each_file_of_a_command_exists(command: str) -> None:
             assert (ROOT / word).exists(), word
 
 
-def test_the_option_table_is_the_help(pytester: pytest.Pytester) -> None:
-    """Each option of the group stands in the README with the text of --help, and no other does."""
-    result = pytester.runpytest_inprocess("--help")
-    section = result.stdout.str().partition("deploy: a feature is a deploy")[2].split("\n\n")[0]
-    helped = {}
-    for match in re.finditer(r"^  (--[a-z-]+)(?:[ =](\S+))?(.*?)(?=^  --|\Z)", section, re.DOTALL | re.MULTILINE):
-        helped[match[1]] = " ".join(match[3].split())
-    rows = dict(re.findall(r"^\| `(--[a-z-]+)[^`]*` \| (.*?) \|$", README, re.MULTILINE))
-    assert helped
-    assert {name: text.replace("`", "") for name, text in rows.items()} == helped
-
-
 def test_the_exit_statuses_are_those_of_the_code() -> None:
     """Every status that a deploy can end with is in the README's table."""
     rows = {int(status) for status in re.findall(r"^\| (\d) \| ", README, re.MULTILINE)}

@@ -77,6 +77,7 @@ def test_a_broken_record_is_told(cache: Path) -> None:
         toolbox()
 
 
+@pytest.mark.enable_socket
 def test_up_without_tools_leaves_nothing(cache: Path) -> None:
     """Where the tools are missing, up says so, and no folder or lock stays."""
     said: list[str] = []
