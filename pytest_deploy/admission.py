@@ -61,22 +61,20 @@ def confirmed(
     *,
     environ: Mapping[str, str],
     yes: bool,
-    ask: Callable[[str], str] | None,
+    ask: Callable[[str], str | None],
 ) -> str | None:
     """Return why a real deploy is not confirmed; None when it is.
 
     Args:
         yes: ``--deploy-yes`` was given.
-        ask: puts a question to a person and returns the answer; None where nobody can be asked.
+        ask: puts a question to a person and returns the answer; None where nobody is there to be asked.
     """
     if environ.get("CI", "").lower() not in {"", "0", "false"} or yes:
         return None
-    if ask is None:
+    answer = ask(f"This deploys {service} to {environment}, for real. Type the service's name to go on: ")
+    if answer is None:
         return (
             f"nobody confirmed the deploy of {service} to {environment}: CI is not set, --deploy-yes was not given, "
             "and there is no terminal to ask"
         )
-    answer = ask(f"This deploys {service} to {environment}, for real. Type the service's name to go on: ").strip()
-    if answer == service:
-        return None
-    return f"not confirmed: {answer!r} is not {service!r}"
+    return None if answer.strip() == service else f"not confirmed: {answer.strip()!r} is not {service!r}"

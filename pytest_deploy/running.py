@@ -58,7 +58,6 @@ class Run:
     passed: set[str] = field(default_factory=set)
     outcome: Outcome | None = None
     _step_began: float = 0.0
-    _scenario_failed: bool = False
 
     def opened(self) -> Deploy:
         """Return the deploy, made on the first call; an error of making it is kept for the outcome."""
@@ -90,7 +89,6 @@ class Run:
         """A scenario begins."""
         deploy = self.opened()
         deploy.scenario, deploy.step, deploy.place = title, "", self.place(line)
-        self._scenario_failed = False
         deploy.moment(title)
         deploy.emit(ScenarioStarted(at=deploy.ports.clock.now(), title=title, place=deploy.place))
 
@@ -138,7 +136,6 @@ class Run:
         if deploy is None:
             self.refused = self.refused or error
             return
-        self._scenario_failed = True
         if deploy.drill:
             deploy.drill_failed = True
         deploy.fail(error)
@@ -211,7 +208,7 @@ class Run:
         if self.outcome is not None:
             return self.outcome.status
         if self.deploy is not None:
-            return 3
+            return 3 if self.deploy.rollback_error is None else Outcome.NEEDS_HUMAN.status
         if self.refused is None:
             return 0
         if isinstance(self.refused, Refused | ConfigError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from pathlib import Path
@@ -127,9 +126,8 @@ class DeploySession:
                 no += error.problems
         if not no and options.mode is Mode.REAL:
             release, environment = prepared[0][1].release, prepared[0][1].environment
-            ask = self.terminal.ask if sys.stdin.isatty() else None
             not_confirmed = confirmed(
-                release.service, environment.name, environ=self._environ, yes=options.yes, ask=ask
+                release.service, environment.name, environ=self._environ, yes=options.yes, ask=self.terminal.ask
             )
             no += [not_confirmed] if not_confirmed else []
         if no:
@@ -298,5 +296,5 @@ def _refusal(no: list[str]) -> str:
     lines = "\n".join(f"  - {line}" for line in dict.fromkeys(no))
     return (
         f"deploy REFUSED, nothing changed, nothing contacted:\n{lines}\n"
-        "  next: name one feature file (pytest features/prod_canary.feature), or rehearse it with --rehearse"
+        "  next: correct this and run one whole feature (pytest features/prod_canary.feature), or rehearse: --rehearse"
     )

@@ -42,12 +42,19 @@ class Terminal:
         out.flush()
         self.begun = False
 
-    def ask(self, question: str) -> str:
-        """Put a question to the person at the terminal and return the answer."""
+    def ask(self, question: str) -> str | None:
+        """Put a question to the person at the terminal and return the answer; None where nobody is there.
+
+        pytest has put something else in the place of standard input: it is asked once that is taken away.
+        """
+        if not self.is_terminal:
+            return None
         capture = self._config.pluginmanager.get_plugin("capturemanager")
         if capture is not None:
             capture.suspend_global_capture(in_=True)
         try:
+            if not sys.stdin.isatty():
+                return None
             self.write(question)
             return sys.stdin.readline()
         finally:

@@ -56,3 +56,26 @@ def test_a_bad_version_is_taken_back(places: Places, deploys: Deploys) -> None:
         assert "ROLLED BACK, verified" in run.last
         rolled_back(place)
         assert len(place.history()) == 3
+
+
+@pytest.mark.long
+def test_a_breach_after_the_commitment(places: Places, deploys: Deploys) -> None:
+    """A version that turns bad when it has all traffic is taken back, without walking the old one through the steps."""
+    place = places()
+    run = deploys.start(place, windows={"after": 60})
+    run.until(lambda: "Afterwards" in run.out, "the commitment")
+    new = run.facts_so_far
+    place.sandbox.play([])
+
+
+@pytest.mark.long
+def test_no_helm_release(places: Places, deploys: Deploys) -> None:
+    """A Rollout that no release owns is driven by an image patch, there and back."""
+    place = places(install=False)
+    place.kubectl("apply", "-f", "-", stdin=place.manifests())
+    eventually(lambda: place.pods() == {place.old: 20}, "the old version is ready")
+    run = deploys.start(place, release=None)
+    assert run.end() == 0, run.out
+    new = run.facts["image"]["new"].partition("@")[2]
+    place.serves_only(new)
+    print(run.out)

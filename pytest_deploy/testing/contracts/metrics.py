@@ -65,6 +65,7 @@ class MetricsContract(OnRelease):
         self._scrapes(world, 4)
         reading = metrics.read(ERROR_RATE, self._all(world), since)
         assert reading.total
+        assert reading.bad is not None
         assert reading.bad == pytest.approx(reading.total * burst_s / (reading.at - since).total_seconds(), rel=0.4)
         assert reading.value == pytest.approx(reading.bad / reading.total)
 
