@@ -102,9 +102,9 @@ class DeploySession:
             self._admit(by_feature)
 
     def _admit(self, by_feature: Mapping[FeatureModule, list[pytest.Item]]) -> None:
-        from pytest_deploy import wiring
+        from pytest_deploy import prepare, wiring
 
-        options = wiring.options(self._config)
+        options = prepare.options(self._config)
         asked = Asked(
             mode=options.mode,
             arguments=[str(argument) for argument in self._config.args],
@@ -121,7 +121,7 @@ class DeploySession:
         for module, items in by_feature.items():
             try:
                 titles = {_title(item) for item in items}
-                prepared.append((module, wiring.prepare(options, module.path, module.resolved, titles)))
+                prepared.append((module, prepare.prepare(options, module.path, module.resolved, titles)))
             except ConfigError as error:
                 no += error.problems
         if not no and options.mode is Mode.REAL:

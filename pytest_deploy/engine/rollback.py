@@ -78,8 +78,8 @@ def undo_all(deploy: Deploy) -> bool:
     """
     try:
         undos = deploy.tx.undos
-    except DeployError as error:
-        raise _failed(deploy, _bound_for(deploy), error) from error
+    except DeployError as unread:
+        raise _failed(deploy, _bound_for(deploy), unread) from unread
     if not undos:
         return False
     deploy.tx.way_back = True

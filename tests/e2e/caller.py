@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from tests.e2e.oracle import CHART, CLOCK, SERVICE, Place, digest_of
+from tests.e2e.oracle import CHART, CLOCK, ROOT, SERVICE, Place, digest_of
 
 PROFILE = """\
 service: checkout-api
@@ -90,6 +90,10 @@ class Running:
     def out(self) -> str:
         """What it has printed so far."""
         return self._log.read_text("utf-8", "replace")
+
+    def says(self, words: str) -> bool:
+        """Whether it has printed these words."""
+        return words in self.out
 
     def until(self, probe: Callable[[], object], what: str, *, within_s: float = 60) -> None:
         """Wait for something while it runs; fail at once when it ends before."""
@@ -181,6 +185,14 @@ class Deploys:
         self.write(place, real=True, digest=f"@{digest_of(f'new {place.folder}')}", **files)
         env = {"CI": "true", "KUBECONFIG": place.kubeconfig}
         return self.run(place, "prod.feature", *options, env=env)
+
+    def run_feature(self, place: Place, feature: str, *options: str) -> Running:
+        """Start one of the repository's own features on the sandbox, in the place's namespaces."""
+        where = (
+            f"--deploy-set=environments.prod.namespace={place.namespace}",
+            f"--deploy-set=environments.staging.namespace={place.namespace}-staging",
+        )
+        return self.run(place, feature, "--sandbox", *where, *options, cwd=ROOT)
 
     def run(
         self, place: Place, *arguments: str, cwd: Path | None = None, env: Mapping[str, str] | None = None

@@ -51,12 +51,7 @@ def places(own_sandbox: Sandbox, tmp_path: Path) -> Iterator[Places]:
         for name in (namespace, f"{namespace}-staging"):
             place.kubectl("create", "namespace", name)
         if install:
-            subprocess.run(
-                place.upgrade_argv(place.old, "--set-string", r"annotations.sandbox\.pytest-deploy\.dev/rps=2000"),
-                check=True,
-                capture_output=True,
-                timeout=60,
-            )
+            subprocess.run(place.upgrade_argv(place.old), check=True, capture_output=True, timeout=60)
             eventually(lambda: place.pods() == {place.old: 20}, "the old version is ready")
         return place
 

@@ -47,6 +47,19 @@ class Sandbox:
     facts: Mapping[str, Any]
     binaries: Mapping[str, str]
 
+    def spoil(self, namespace: str, version: str) -> None:
+        """Let every second request to a version of the demo service fail from now on."""
+        fault = {"what": "error rate", "amount": 0.5, "service": SERVICE, "namespace": namespace, "version": version}
+        self.play([fault])
+
+    def prometheus_answers(self) -> bool:
+        """Whether Prometheus is up and ready."""
+        connection = HTTPConnection(urlsplit(self.facts["prometheus_url"]).netloc, timeout=5)
+        connection.request("GET", "/-/ready")
+        status = connection.getresponse().status
+        connection.close()
+        return status == 200
+
     def play(self, faults: Sequence[Mapping[str, object]]) -> None:
         """Let the traffic source make requests go wrong, from now on."""
         connection = HTTPConnection(urlsplit(self.facts["control_url"]).netloc, timeout=10)
@@ -81,8 +94,15 @@ class Place:
 
     def upgrade_argv(self, digest: str, *more: str, chart: Path = CHART) -> tuple[str, ...]:
         """Return the command line that a person would deploy with."""
-        values = ("-f", str(CHART / "values-prod.yaml"), "--set", f"image.digest={digest}")
-        return self.helm_argv("upgrade", "--install", SERVICE, str(chart), *values, *more)
+        return self.helm_argv("upgrade", "--install", SERVICE, str(chart), *self._values(digest), *more)
+
+    def template(self, digest: str) -> tuple[str, ...]:
+        """Return the arguments with which Helm renders the chart, as ``install`` would."""
+        return ("template", SERVICE, str(CHART), *self._values(digest))
+
+    def _values(self, digest: str) -> tuple[str, ...]:
+        rps = r"annotations.sandbox\.pytest-deploy\.dev/rps=2000"
+        return ("-f", str(CHART / "values-prod.yaml"), "--set", f"image.digest={digest}", "--set-string", rps)
 
     @property
     def kubeconfig(self) -> str:

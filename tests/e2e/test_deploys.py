@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
+
 import pytest
 
 from tests.e2e.caller import Deploys
 from tests.e2e.conftest import Places
-from tests.e2e.oracle import ROOT, Place
+from tests.e2e.oracle import ROOT, Place, eventually
 
 pytestmark = pytest.mark.real
 HELMS = ("helm3", "helm4")
@@ -24,18 +27,8 @@ def test_a_good_canary_commits(places: Places, deploys: Deploys) -> None:
     started = []
     for helm in HELMS:
         place = places()
-        options = [
-            part
-            for text in (
-                f"environments.prod.namespace={place.namespace}",
-                f"environments.staging.namespace={place.namespace}-staging",
-                f"tools.helm={helm}",
-            )
-            for part in ("--deploy-set", text)
-        ]
-        run = deploys.run(
-            place, "features/prod_canary.feature", "--sandbox", "--sandbox-speed", "60", *options, cwd=ROOT
-        )
+        options = ("--sandbox-speed", "100", f"--deploy-set=tools.helm={helm}")
+        run = deploys.run_feature(place, "features/prod_canary.feature", *options)
         started.append((place, run))
     for place, run in started:
         assert run.end() == 0, run.out
@@ -60,22 +53,65 @@ def test_a_bad_version_is_taken_back(places: Places, deploys: Deploys) -> None:
 
 @pytest.mark.long
 def test_a_breach_after_the_commitment(places: Places, deploys: Deploys) -> None:
-    """A version that turns bad when it has all traffic is taken back, without walking the old one through the steps."""
+    """A version that turns bad once it has all traffic is taken back, by the shortest way."""
     place = places()
-    run = deploys.start(place, windows={"after": 60})
-    run.until(lambda: "Afterwards" in run.out, "the commitment")
-    new = run.facts_so_far
-    place.sandbox.play([])
+    run = deploys.start(place, windows={"after": 90})
+    run.until(partial(run.says, "Helm revision 2 is on top"), "the commitment")
+    assert [it[:2] for it in place.history()] == [(1, "superseded"), (2, "deployed")]
+    bad = place.rollout()["status"]["stableRS"]
+    assert place.pods()[place.old] == 0
+    place.sandbox.spoil(place.namespace, bad)
+    assert run.end(within_s=60) == 1, run.out
+    assert "because of error rate" in run.out
+    assert "ROLLED BACK, verified" in run.last
+    assert run.junit["Afterwards"] in {"failure", "error"}
+    rolled_back(place)
 
 
 @pytest.mark.long
 def test_no_helm_release(places: Places, deploys: Deploys) -> None:
-    """A Rollout that no release owns is driven by an image patch, there and back."""
+    """A Rollout that no release owns is driven by a patch of its image: a good version stays, a bad one is undone."""
     place = places(install=False)
-    place.kubectl("apply", "-f", "-", stdin=place.manifests())
+    place.kubectl("apply", "-f", "-", stdin=place.helm(*place.template(place.old)))
     eventually(lambda: place.pods() == {place.old: 20}, "the old version is ready")
     run = deploys.start(place, release=None)
     assert run.end() == 0, run.out
-    new = run.facts["image"]["new"].partition("@")[2]
-    place.serves_only(new)
-    print(run.out)
+    assert "COMMITTED" in run.last
+    good = run.facts["image"]["new"].partition("@")[2]
+    place.serves_only(good)
+    run = deploys.start(place, release=None, windows={"w5": 60})
+    run.until(partial(place.at_weight, 5), "the canary is there")
+    place.sandbox.spoil(place.namespace, place.rollout()["status"]["currentPodHash"])
+    assert run.end(within_s=60) == 1, run.out
+    assert "error rate at 5 %: FAIL" in run.out
+    assert "ROLLED BACK, verified" in run.last
+    place.serves_only(good)
+    assert json.loads(place.kubectl("get", "secrets", "-o", "json"))["items"] == []
+
+
+@pytest.mark.long
+def test_for_real(places: Places, deploys: Deploys) -> None:
+    """Without --sandbox, with CI and a deploy.yaml that names the contexts: committed, exit 0."""
+    place = places()
+    run = deploys.start_for_real(place)
+    assert run.end() == 0, run.out
+    assert "COMMITTED" in run.last
+    assert "SANDBOX" not in run.out
+    place.serves_only(run.facts["image"]["new"].partition("@")[2])
+    assert [it[:2] for it in place.history()] == [(1, "superseded"), (2, "deployed")]
+
+
+DRILLS = ("error_rate", "pods_crash", "prometheus_down", "promote_refused")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("drill", DRILLS)
+def test_drills_on_real_parts(places: Places, deploys: Deploys, drill: str) -> None:
+    """A drill passes because its fault was caught and undone: the old version serves, and Prometheus is well again."""
+    place = places()
+    run = deploys.run_feature(place, f"features/drills/{drill}.feature", "--sandbox-speed", "20")
+    assert run.end() == 0, run.out
+    assert "DRILL PASSED" in run.last
+    assert set(run.junit.values()) == {"passed", "skipped"}
+    rolled_back(place)
+    assert place.sandbox.prometheus_answers()

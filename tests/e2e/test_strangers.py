@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import pytest
@@ -23,7 +24,9 @@ def promotes(place: Place) -> None:
 
 def aborts(place: Place) -> None:
     """Do as the plugin's ``abort`` does."""
-    place.kubectl("patch", "rollout", SERVICE, "--subresource=status", "--type=merge", "-p", '{"status":{"abort":true}}')
+    place.kubectl(
+        "patch", "rollout", SERVICE, "--subresource=status", "--type=merge", "-p", '{"status":{"abort":true}}'
+    )
 
 
 def pauses(place: Place) -> None:
@@ -41,25 +44,57 @@ def rolls_back(place: Place) -> None:
     place.helm("rollback", SERVICE, "1")
 
 
-STRANGERS: dict[str, tuple[Callable[[Place], None], str]] = {
-    "promotes": (promotes, "the rollout left our pause of 25 % while it was judged"),
-    "aborts": (aborts, "the rollout's controller gave up"),
-    "pauses": (pauses, "somebody paused the rollout by hand (spec.paused)"),
-    "upgrades": (upgrades, "somebody else deployed meanwhile"),
-    "rolls-back": (rolls_back, ""),
-}
+@dataclass(frozen=True, kw_only=True)
+class Stranger:
+    """What somebody does in the middle of the 25 % window, and how the deploy has to end.
+
+    Args:
+        says: why it stopped.
+        status: 1 where the old version must be back; 7 where only a person can decide.
+    """
+
+    does: Callable[[Place], None]
+    says: str
+    status: int
+
+
+STRANGERS = (
+    Stranger(does=promotes, says="the rollout left our pause of 25 % while it was judged", status=1),
+    Stranger(does=aborts, says="the rollout's controller gave up", status=1),
+    Stranger(does=rolls_back, says="somebody else deployed meanwhile", status=1),
+    Stranger(does=pauses, says="somebody paused the rollout by hand (spec.paused)", status=7),
+    Stranger(does=upgrades, says="somebody else deployed meanwhile", status=7),
+)
 
 
 def test_somebody_moves_the_rollout(places: Places, deploys: Deploys) -> None:
-    """Promoted, aborted, paused, upgraded or rolled back by hand in the 25 % window: said, undone, exit 1."""
-    started = [
-        (name, place := places(), deploys.start(place, windows={"w25": 60}), *what)
-        for name, what in STRANGERS.items()
-    ]
-    for name, place, run, act, words in started:
-        run.until(partial(place.at_weight, 25), "25 % are there")
-        act(place)
-    for name, place, run, act, words in started:
-        status = run.end()
-        print("=====", name, status, place.history(), place.pods(), place.rollout()["status"].get("phase"))
-        print("\n".join(line[:600] for line in run.out.splitlines()[-70:]))
+    """Promoted, aborted, rolled back, paused or upgraded by hand: said at once, and undone or handed to a person."""
+    quickly = "--deploy-set=timeouts.rollback_minutes=0.25"
+    started = [(it, place := places(), deploys.start(place, quickly, windows={"w25": 90})) for it in STRANGERS]
+    for stranger, place, run in started:
+        run.until(partial(run.says, "passed When 25% of the traffic"), "the window has begun")
+        stranger.does(place)
+    for stranger, place, run in started:
+        assert run.end(within_s=60) == stranger.status, run.out
+        assert stranger.says in run.out
+        assert run.junit["50%"] == "skipped"
+        if stranger.status == 1:
+            assert "ROLLED BACK, verified" in run.last
+            place.serves_only(place.old)
+            assert place.history()[-1][1:] == ("deployed", "Rollback to 1")
+        else:
+            assert "NEEDS A HUMAN" in run.last
+            assert "left behind:" in run.out
+            assert "run next: " in run.out
+        if stranger.does is upgrades:
+            assert place.history()[-1][1:] == ("deployed", "Upgrade complete")
+
+
+def test_a_human_is_called_once(places: Places, deploys: Deploys) -> None:
+    """A rollback that failed is one error, not one more for each scenario that was not run."""
+    place = places()
+    run = deploys.start(place, windows={"w5": 60})
+    run.until(partial(place.at_weight, 5), "the canary is there")
+    upgrades(place)
+    assert run.end(within_s=60) == 7, run.out
+    assert run.out.count("ERROR at teardown") == 1, run.out

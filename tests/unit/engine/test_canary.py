@@ -292,6 +292,23 @@ def test_a_rollout_that_is_gone(bench: Benches) -> None:
     assert raised.value.hint
 
 
+def test_a_weight_is_there_when_its_pods_are_ready(bench: Benches) -> None:
+    """The controller pauses as soon as the pods are asked for: the wait goes on until they answer."""
+    made = bench()
+    there = 120.0
+
+    def unready(original: Callable[[object], RolloutState], target: object) -> RolloutState:
+        state = original(target)
+        if made.world.clock.monotonic() >= there:
+            return state
+        weak = (replace(v, ready=0) if v.template_hash != state.stable_hash else v for v in state.versions)
+        return replace(state, versions=tuple(weak))
+
+    made.alter("traffic", state=unready)
+    made.raise_to(5)
+    assert there <= made.world.clock.monotonic() < there + 1
+
+
 # While a window lasts
 
 
@@ -399,6 +416,28 @@ def test_not_at_the_last_pause(bench: Benches, changed: dict[str, Any]) -> None:
     with pytest.raises(DeployError, match="does not stand at our pause of 100 %"):
         canary.commit(made.deploy)
     assert len(made.done()) == 4
+
+
+@pytest.mark.parametrize("what", ["a pod of ours is not ready", "a pod of the old version is left", "another image"])
+def test_the_promotion_must_be_whole(bench: Benches, what: str) -> None:
+    """Healthy in the controller's words is not enough: every pod, and no other."""
+    made = bench()
+    made.pass_through(*WEIGHTS)
+
+    def not_whole(original: Callable[[object], RolloutState], target: object) -> RolloutState:
+        state = original(target)
+        if not state.promoted or state.stable is None:
+            return state
+        if what == "a pod of the old version is left":
+            left = replace(state.stable, template_hash="old", image=made.old, wanted=1, ready=1)
+            return replace(state, versions=(state.stable, left))
+        changed = {"ready": 19} if what == "a pod of ours is not ready" else {"image": OTHER}
+        return replace(state, versions=(replace(state.stable, **changed),))
+
+    made.alter("traffic", state=not_whole)
+    with pytest.raises(WaitTimedOut, match="the new version to be the stable one: not within 600 s"):
+        canary.commit(made.deploy)
+    assert not made.deploy.committed
 
 
 def test_a_promotion_that_does_not_come(bench: Benches) -> None:

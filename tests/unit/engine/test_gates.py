@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pytest_deploy.domain.event import Judged, Looked
+from pytest_deploy.domain.event import Judged, Looked, WeightReached
 from pytest_deploy.domain.fault import parse_fault
 from pytest_deploy.domain.verdict import VerdictKind
 from pytest_deploy.engine import canary, drill, gates
@@ -43,6 +43,16 @@ def test_gates_together_share_one_window(bench: Benches) -> None:
     began = made.world.clock.monotonic()
     judge(made, 5)
     assert 300 <= made.world.clock.monotonic() - began < 330
+
+
+def test_the_window_begins_after_the_weight_was_there(bench: Benches) -> None:
+    """One scrape later, so that no sample from before belongs to it."""
+    made = bench()
+    canary.raise_to(made.at(5), 5)
+    judge(made, 5)
+    reached = made.told(WeightReached)[0].at
+    for event in made.told(Judged):
+        assert event.verdict.started - reached >= made.deploy.ports.metrics.scrape_interval
 
 
 def test_the_gate_that_broke_is_the_one_that_fails(bench: Benches) -> None:

@@ -13,7 +13,7 @@ import pytest
 from pytest_deploy.domain.action import HelmUninstall, HelmUpgrade, RolloutPatch, UndoKind, set_image
 from pytest_deploy.domain.event import RollbackEnded, RollbackStarted, Warned
 from pytest_deploy.domain.journal import Entry, Milestone
-from pytest_deploy.domain.rollout import KnownGood, RolloutState, Version
+from pytest_deploy.domain.rollout import HelmRevision, KnownGood, RolloutState, Version
 from pytest_deploy.engine import canary, rollback, staging
 from pytest_deploy.errors import DeployError, GateBreach, Rejected, RollbackError, ToolFailed, ToolMissing, Unreachable
 from tests.unit.engine.conftest import NEW, PATCHED, WEIGHTS, Bench
@@ -254,6 +254,27 @@ def test_promoted_while_it_was_aborted(bench: Benches) -> None:
     canary.commit(made.deploy)
     made.alter("traffic", state=late)
     assert undone(made) == ["abort", "helm rollback", "promote-full"]
+    assert made.old_serves()
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        HelmRevision(number=3, status="deployed", description="Upgrade complete"),
+        HelmRevision(number=5, status="deployed", description="Rollback to 3"),
+    ],
+    ids=lambda last: last.description,
+)
+def test_helms_word_alone_is_not_believed(bench: Benches, last: HelmRevision) -> None:
+    """Helm says that it is back, and the rollout still wants the new version: it is rolled back all the same."""
+    made = bench()
+    made.pass_through(5)
+
+    def history(original: Callable[[object], tuple[HelmRevision, ...]], release: object) -> tuple[HelmRevision, ...]:
+        return original(release) if "helm rollback" in made.done() else (*original(release)[:-1], last)
+
+    made.alter("helm", history=history)
+    assert undone(made) == ["abort", "helm rollback"]
     assert made.old_serves()
 
 

@@ -165,12 +165,17 @@ def test_pods_that_cant_run(bench: Benches) -> None:
             {"state": lambda original, target: replace(original(target), replicas=0)},
             "20 of 20 pods ready with",
         ),
+        (
+            "traffic",
+            {"state": lambda original, target: replace(original(target), stable_hash="other")},
+            "20 of 20 pods ready with",
+        ),
         ("cluster", {"pods": lambda original, target, service: ()}, "0 of 0 pods ready with"),
     ],
-    ids=["no Rollout", "no replicas", "no pods"],
+    ids=["no Rollout", "no replicas", "not promoted", "no pods"],
 )
 def test_zero_pods_are_never_all_pods(bench: Benches, port: str, changes: dict[str, Any], says: str) -> None:
-    """Where there is nothing that runs, nothing is proved."""
+    """Where nothing runs, or the controller has not finished, nothing is proved."""
     made = bench()
     install(made)
     made.alter(port, **changes)

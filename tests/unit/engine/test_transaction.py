@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from pytest_deploy.domain.action import External, abort
-from pytest_deploy.domain.event import ActionDone, ActionFailed, ActionStarted
+from pytest_deploy.domain.event import ActionDone, ActionFailed, ActionStarted, Warned
 from pytest_deploy.domain.journal import EntryState
 from pytest_deploy.errors import DeployCancelled, DeployError, ToolFailed
 from tests.unit.engine.conftest import Bench
@@ -76,6 +77,40 @@ def test_an_act_that_fails_is_journalled_as_such(bench: Benches, error: BaseExce
     last = made.world.ports().journal.entries()[-1]
     assert (last.state, last.intent, last.observed) == (EntryState.FAILED, 1, text)
     assert [event.error for event in made.told(ActionFailed)] == [text]
+
+
+def test_what_failed_is_told_also_where_it_cant_be_noted(bench: Benches) -> None:
+    """The disk fills up while the act fails: the act's own error goes on, not the journal's."""
+    made = bench()
+
+    def full(original: Callable[[object], None], entry: Any) -> None:
+        if entry.state is EntryState.FAILED:
+            raise DeployError("no space left on device")
+        original(entry)
+
+    def act() -> str:
+        raise DeployCancelled("SIGTERM")
+
+    made.alter("journal", append=full)
+    with pytest.raises(DeployCancelled):
+        made.deploy.tx.do(NOTE, undo=None, act=act)
+    assert made.told(Warned)[0].text == "not in the journal (failed): no space left on device"
+    assert made.told(ActionFailed)
+
+
+def test_what_was_done_and_cant_be_noted_stops_the_deploy(bench: Benches) -> None:
+    """Its intent is there, so that it is taken back."""
+    made = bench()
+
+    def full(original: Callable[[object], None], entry: Any) -> None:
+        if entry.state is EntryState.DONE:
+            raise DeployError("no space left on device")
+        original(entry)
+
+    made.alter("journal", append=full)
+    with pytest.raises(DeployError, match="no space left"):
+        made.raise_to(5)
+    assert made.deploy.tx.undos
 
 
 def test_an_action_outside_the_cluster_needs_somebody_to_do_it(bench: Benches) -> None:
