@@ -188,7 +188,7 @@ class Run:
             )
         try:
             self.outcome = finish.close(deploy)
-        except Exception:
+        except Exception:  # noqa: BLE001 - the status says that its end is not known
             _LOG.exception("the end of the deploy broke")
 
     def last_lines(self) -> Iterator[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from pytest_deploy.domain.action import HelmUpgrade, Json, Target
+from pytest_deploy.domain.action import HelmRollback, HelmUninstall, HelmUpgrade, Json, Target
 from pytest_deploy.domain.event import KnownGoodCaptured
 from pytest_deploy.domain.manifests import config_changes, container_image, find_rollout, rollout_steps
 from pytest_deploy.domain.plan import mending_yaml, rollout_problems
@@ -217,15 +217,15 @@ def _revision_at_rest(deploy: Deploy, release: Target) -> int:
     last, good = history[-1], _last_good(history)
     if last.status == "deployed":
         return last.number
-    mend = (
-        f"helm --kube-context {release.context} -n {release.namespace} rollback {release.name} {good.number}"
+    way_out = (
+        HelmRollback(target=release, revision=good.number, timeout=deploy.limits.rollback)
         if good is not None
-        else f"helm --kube-context {release.context} -n {release.namespace} uninstall {release.name}"
+        else HelmUninstall(target=release, timeout=deploy.limits.rollback)
     )
     state = "pending: another operation runs or died" if last.pending else "not at rest"
     raise Refused(
         f"release {release} is {state}: revision {last.number} is {last.status} ({last.description}, {last.updated})",
-        hint=f"if nobody works on it: {mend}",
+        hint=f"if nobody works on it: {deploy.ports.describe(way_out)}",
     )
 
 

@@ -84,6 +84,7 @@ class Feature:
         return error
 
     def end(self) -> int:
+        """Close it, and return the exit status of a session that pytest itself takes for a success."""
         self.run.close(self.signals)
         return Session(runs={Path("x.feature"): self.run}).exit_status(0)
 
@@ -335,6 +336,7 @@ def test_a_signal_after_the_end() -> None:
 
 
 def fails_at_5(made: Feature) -> None:
+    """Let the first weight fail, inside a step of a drill."""
     made.bench.fault("pods crash at 5%")
     made.bench.deploy.run(lambda: made.bench.raise_to(5))
 
@@ -391,7 +393,7 @@ def test_a_record_that_is_not_whole() -> None:
     made.scenario("pre-flight")
     made.scenario("canary", lambda: canary(made))
     assert made.end() == 3
-    assert list(made.run.last_lines())[0] == "deploy d1: the record is not whole: note.md: no space left on device"
+    assert next(made.run.last_lines()) == "deploy d1: the record is not whole: note.md: no space left on device"
 
 
 def session(*outcomes: Outcome | None, record: Written | None = None) -> Session:
@@ -446,7 +448,7 @@ def test_the_exit_status(outcomes: tuple[Outcome | None, ...], of_pytest: int, s
 
 
 def test_features_that_cant_be_collected() -> None:
-    """pytest's 2 for collection errors becomes 4 where only features are concerned."""
+    """The 2 of pytest for collection errors becomes 4 where only features are concerned."""
     assert Session(features_not_collected=True).exit_status(2) == 4
     assert Session(features_not_collected=True, others_not_collected=True).exit_status(2) == 2
     assert Session(others_not_collected=True).exit_status(2) == 2
@@ -454,5 +456,5 @@ def test_features_that_cant_be_collected() -> None:
 
 
 def test_an_admitted_deploy_that_never_began_is_no_success() -> None:
-    """pytest saw nothing fail, and not one scenario of the deploy was run: that is not 0."""
+    """Nothing failed for pytest, and not one scenario of the deploy was run: that is not 0."""
     assert session(None).exit_status(0) == 1

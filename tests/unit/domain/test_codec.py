@@ -177,5 +177,5 @@ def test_a_whole_number_is_a_float_where_one_is_wanted() -> None:
     read = from_json(Ratio, {"value": 1})
     assert read == Ratio(value=1.0)
     assert type(read.value) is float
-    with pytest.raises(ValueError, match="Ratio.value: float expected, found True"):
+    with pytest.raises(ValueError, match=r"Ratio\.value: float expected, found True"):
         from_json(Ratio, {"value": True})

@@ -18,6 +18,7 @@ def rollout(*refs: tuple[str, Any], name: str = "api") -> dict[str, Any]:
 
 
 def config(kind: str, name: str, **data: str) -> dict[str, Any]:
+    """A ConfigMap or Secret with this data."""
     return {"kind": kind, "metadata": {"name": name}, "data": data}
 
 

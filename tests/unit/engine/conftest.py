@@ -36,6 +36,7 @@ NEW = "ghcr.io/acme/api@sha256:" + "9" * 64
 
 
 def environment(name: str, release: str | None = "api") -> Environment:
+    """An environment of this name with its own context."""
     return Environment(
         name=name, context=f"acme-{name}", namespace=name, release=release, rollout="api", container="api"
     )
@@ -112,6 +113,7 @@ class Bench:
     # What is done
 
     def use(self, ports: Ports) -> None:
+        """Let deploy and transaction act through these ports."""
         self.deploy.ports = self.deploy.tx.ports = ports
 
     def alter(self, port: str, **methods: Callable[..., Any]) -> None:
@@ -125,6 +127,7 @@ class Bench:
         self.world.faults.end()
 
     def fault(self, text: str) -> None:
+        """Let a fault begin, in the words of the grammar."""
         drill.inject(self.deploy, parse_fault(text))
 
     def at(self, weight: int) -> Deploy:
@@ -133,6 +136,7 @@ class Bench:
         return self.deploy
 
     def raise_to(self, weight: int) -> None:
+        """Enter the weight's scenario and bring the canary there."""
         canary.raise_to(self.at(weight), weight)
 
     def judge(self, weight: int) -> None:
@@ -142,6 +146,7 @@ class Bench:
             gates.check(self.deploy, *self.deploy.standing_gate())
 
     def pass_through(self, *weights: int) -> None:
+        """Bring the canary through the weights, each with its verdicts."""
         for weight in weights:
             self.raise_to(weight)
             self.judge(weight)
@@ -153,19 +158,23 @@ class Bench:
         return self.deploy
 
     def run(self, seconds: float) -> None:
+        """Let time pass."""
         self.world.clock.sleep(timedelta(seconds=seconds))
 
     # What is seen, by the world's own ports: whatever ``alter`` did to the deploy's
 
     def told(self, kind: type[E]) -> list[E]:
+        """What was told of this kind, in order."""
         return [event for event in self.events if isinstance(event, kind)]
 
     def state(self, name: str = "prod") -> RolloutState:
+        """One look at the Rollout of an environment, which is there."""
         state = self.world.ports().traffic.state(rollout_target(self.release.environments[name]))
         assert state is not None
         return state
 
     def history(self, name: str = "prod") -> tuple[HelmRevision, ...]:
+        """The Helm history of an environment."""
         release = release_target(self.release.environments[name])
         assert release is not None
         return self.world.ports().helm.history(release)

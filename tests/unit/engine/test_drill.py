@@ -20,10 +20,12 @@ PLACE = "x.feature:20"
 
 
 def roll_back(made: Bench, cause: str = "error rate", within: timedelta = MINUTE) -> None:
+    """Expect the rollback, as the step does."""
     drill.must_roll_back(made.deploy, cause, within, PLACE)
 
 
 def bad_at_25(made: Bench, fault: str = "error rate 5%") -> None:
+    """Bring the canary to 25 % and let it go wrong there."""
     made.pass_through(5)
     made.raise_to(25)
     made.fault(fault)
@@ -223,7 +225,7 @@ def test_not_committed(bench: Benches) -> None:
     with pytest.raises(GateBreach, match="the deploy is not committed: it has not come that far"):
         drill.must_commit(made.deploy)
     made.deploy.fail(GateBreach("too many", cause="error rate"))
-    with pytest.raises(GateBreach, match="the deploy is not committed: .*too many"):
+    with pytest.raises(GateBreach, match=r"the deploy is not committed: .*too many"):
         drill.must_commit(made.deploy)
 
 

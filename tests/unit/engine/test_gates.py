@@ -156,7 +156,7 @@ def test_one_breach_at_the_end_keeps_the_weight_from_passing(bench: Benches) -> 
     gates.check(made.deploy, errors, (errors, latency))
     assert "error rate at 5 %: PASS" in made.deploy.step_detail
     assert made.deploy.passed_weights == set()
-    with pytest.raises(GateBreach, match="p95 latency at 5 %: FAIL, 31. ms > 300 ms"):
+    with pytest.raises(GateBreach, match=r"p95 latency at 5 %: FAIL, 31\d ms > 300 ms"):
         gates.check(made.deploy, latency, (errors, latency))
     assert made.deploy.passed_weights == set()
 

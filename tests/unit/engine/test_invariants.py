@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -45,6 +46,7 @@ class Fate:
     met: list[str] = field(default_factory=list)
 
     def wrap(self, port: object) -> Any:
+        """Let this port meet its fate."""
         return _Fated(port, self)
 
 
@@ -88,6 +90,7 @@ faults = st.sampled_from(("", "error rate 5% at 25%", "no data at 50%", "pods cr
 
 
 def fated(made: Bench, fate: Fate) -> None:
+    """Let every port of the deploy meet the fate, except for journal and clock."""
     ports = made.deploy.ports
     made.use(
         replace(
@@ -143,10 +146,11 @@ def check_journal(made: Bench) -> None:
 
 
 def old_everywhere(made: Bench) -> bool:
+    """Whether the old version serves in every environment."""
     return all(made.old_serves(name) for name in made.release.environments)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(release=features, fault=faults, fate=fates)
 def test_whatever_breaks_it_ends_on_the_new_version_or_on_the_old(release: Any, fault: str, fate: Fate) -> None:
     """Committed and new everywhere, or undone and old everywhere, or a human is told what was left and what to run."""
@@ -157,9 +161,10 @@ def test_whatever_breaks_it_ends_on_the_new_version_or_on_the_old(release: Any, 
     deploy(made)
     if isinstance(fate.error(), DeployCancelled):
         fate.error = ERRORS[0]  # from here on signals are only counted
-    try:
+    with suppress(RollbackError):
         finish.roll_back(made.deploy)
-    except RollbackError as error:
+    error = made.deploy.rollback_error
+    if error is not None:
         assert error.left_behind
         assert error.commands
         assert fate.met, "without anything that breaks the way back never fails"
@@ -182,16 +187,14 @@ def test_whatever_breaks_it_ends_on_the_new_version_or_on_the_old(release: Any, 
         assert old_everywhere(made)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(release=features, first=st.integers(1, CALLS), after=st.booleans())
 def test_a_journal_is_enough(release: Any, first: int, after: bool) -> None:
     """The process dies at any call: a new one that has nothing but the journal brings all back, and once is enough."""
     made = Bench(release=release)
     fated(made, Fate(first=first, many=1, after=after, error=Dead))
-    try:
+    with suppress(Dead):
         deploy(made)
-    except Dead:
-        pass
     later = Bench(release=release)
     later.world, later.old = made.world, made.old
     later.mend()
@@ -205,14 +208,14 @@ def test_a_journal_is_enough(release: Any, first: int, after: bool) -> None:
     assert later.done() == done
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     release=features,
     first=st.integers(1, 60),
     many=st.sampled_from((1, 2, 10**6)),
 )
 def test_without_its_intent_nothing_is_done(release: Any, first: int, many: int) -> None:
-    """A journal that can't be written from some entry on: no forward step without one, and the way back all the same."""
+    """A journal that can't be written for a while: no forward step without an intent, and the way back all the same."""
     made = Bench(release=release)
     stored: list[object] = []
     tried = 0
@@ -239,13 +242,13 @@ def test_without_its_intent_nothing_is_done(release: Any, first: int, many: int)
     made.run(120)
     assert made.state().promoted if outcome.status == 0 else old_everywhere(made)
     seqs = [entry.seq for entry in made.world.ports().journal.entries()]
-    assert len(seqs) == len(set(seqs)) or many > 1 or first <= tried
+    assert seqs == list(range(1, len(seqs) + 1)), "a gap would be read as a damaged journal"
 
 
 @given(st.lists(st.sampled_from((*WEIGHTS, "judge", "commit", "wait")), max_size=14))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_steps_in_any_order_skip_no_verdict(steps: list[Any]) -> None:
-    """Weights, gates and the commitment in any order: either it is refused, or each weight had its PASS before the next."""
+    """Weights, gates and the commitment in any order: each weight had its PASS before the next, or it is refused."""
     made = Bench()
     for step in steps:
         try:

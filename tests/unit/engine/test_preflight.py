@@ -32,11 +32,13 @@ def refused(made: Bench, check: Callable[[Any], None] = preflight.ensure) -> str
 
 
 def with_prod(release: Release = RELEASE, **changes: Any) -> Release:
+    """The release with another production."""
     prod: Environment = replace(release.environments["prod"], **changes)
     return replace(release, environments=MappingProxyType({**release.environments, "prod": prod}))
 
 
 def history(*statuses: str) -> Callable[..., tuple[HelmRevision, ...]]:
+    """A Helm history of these statuses, from revision 7 on."""
     revisions = tuple(
         HelmRevision(number=number, status=status, description="because", updated="2026-01-05")
         for number, status in enumerate(statuses, start=7)
@@ -143,7 +145,7 @@ def test_helm_is_not_at_rest(bench: Benches, statuses: tuple[str, ...], says: st
     made.alter("helm", history=history(*statuses))
     words = refused(made)
     assert f"release api in acme-prod/prod is {says}" in words or says in words
-    assert f"if nobody works on it: helm --kube-context acme-prod -n prod {mend}" in words
+    assert f"if nobody works on it: helm {mend}" in words
 
 
 def test_helm_does_not_know_it(bench: Benches) -> None:

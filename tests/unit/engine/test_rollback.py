@@ -27,6 +27,7 @@ class Died(BaseException):
 
 
 def milestones(made: Bench) -> list[Milestone]:
+    """The milestones of the journal."""
     return [e.milestone for e in made.world.ports().journal.entries() if e.milestone]
 
 
@@ -48,6 +49,7 @@ def wanting(made: Bench) -> RollbackError:
 
 
 def died_before(made: Bench) -> None:
+    """The process dies when the intent is journalled and nothing is done."""
     for port in ("helm", "traffic"):
         made.alter(port, execute=lambda original, action: (_ for _ in ()).throw(Died))
     with pytest.raises(Died):
@@ -56,6 +58,8 @@ def died_before(made: Bench) -> None:
 
 
 def died_after(made: Bench) -> None:
+    """The process dies when the upgrade is done and the controller has not seen it."""
+
     def gone(original: Callable[[object], str], action: object) -> str:
         original(action)
         raise Died
@@ -68,6 +72,7 @@ def died_after(made: Bench) -> None:
 
 
 def atomic(made: Bench) -> None:
+    """The upgrade fails, and Helm takes it back itself."""
     made.fault("helm upgrade fails")
     with pytest.raises(ToolFailed):
         made.raise_to(5)
@@ -75,6 +80,7 @@ def atomic(made: Bench) -> None:
 
 
 def committed(made: Bench) -> None:
+    """All the way."""
     made.committed()
 
 
@@ -94,10 +100,12 @@ def mid_promotion(made: Bench) -> None:
 
 
 def at(*weights: int) -> Act:
+    """Bring the canary through these weights."""
     return lambda made: made.pass_through(*weights)
 
 
 def aborted_by_hand(made: Bench) -> None:
+    """Somebody aborts the canary."""
     made.raise_to(5)
     made.world.ports().traffic.execute(
         rollback.abort(made.deploy.rollout_target(), template_hash=made.state().current_hash)
@@ -428,6 +436,7 @@ def _with(entries: tuple[Entry, ...], undo: object) -> list[Entry]:
 
 
 def wanting_again(made: Bench) -> RollbackError:
+    """Roll back in vain once more."""
     with pytest.raises(RollbackError) as raised:
         rollback.undo_all(made.deploy)
     return raised.value
@@ -437,7 +446,7 @@ def wanting_again(made: Bench) -> RollbackError:
 
 
 def test_a_full_disk_does_not_keep_traffic_on_the_bad_version(bench: Benches) -> None:
-    """The way back was journalled before anything was done; that it can't be noted is told, and it is gone all the same."""
+    """The way back was journalled at the start; that its steps can't be noted is told, and stops nothing."""
     made = bench()
     made.pass_through(5)
     full = DeployError("the journal can't be written: no space left on device")
@@ -513,6 +522,7 @@ def test_an_uninstall_that_leaves_something(bench: Benches) -> None:
 
 
 def both(made: Bench) -> None:
+    """Staging is installed and runs, production is at 5 %."""
     staging.install(made.deploy, "staging")
     staging.pods_run(made.deploy, "staging", timedelta(minutes=5))
     made.pass_through(5)

@@ -18,6 +18,7 @@ NOTE = External(system="chat", summary="post the note")
 
 
 def states(bench: Bench) -> list[EntryState]:
+    """What the journal says of each entry."""
     return [entry.state for entry in bench.world.ports().journal.entries()]
 
 

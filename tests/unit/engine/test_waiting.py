@@ -19,6 +19,7 @@ START = datetime(2026, 1, 5, tzinfo=UTC)
 
 
 def wait(clock: VirtualClock, looks: Iterator[int], wanted: int, timeout: timedelta, events: list[Event]) -> int:
+    """Wait for so many, each look taking the next of the looks."""
     return until(
         lambda: next(looks),
         done=lambda seen: seen >= wanted,
