@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from pytest_deploy.sandbox import Stack
 
 from pytest_deploy.errors import ConfigError, DeployError, Refused
 
@@ -74,7 +78,7 @@ def up(name: str, as_json: bool) -> None:
     from pytest_deploy.sandbox import up as start
 
     stack = start(name, say=lambda text: click.echo(text, err=True))
-    _show(stack.to_json(), as_json=as_json)
+    _show(stack, as_json=as_json)
 
 
 @sandbox.command(epilog="Example: pytest-deploy sandbox down")
@@ -98,15 +102,21 @@ def status(name: str, as_json: bool) -> None:
     if stack is None:
         click.echo(json.dumps(None) if as_json else f"sandbox {name}: not up (start it: pytest-deploy sandbox up)")
         sys.exit(1)
-    _show(stack.to_json(), as_json=as_json)
+    _show(stack, as_json=as_json)
 
 
-def _show(facts: dict[str, object], *, as_json: bool) -> None:
+def _show(stack: Stack, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(facts, indent=2))
+        click.echo(json.dumps(stack.to_json(), indent=2))
         return
-    for key, value in facts.items():
-        click.echo(f"{key:16} {value}")
+    click.echo(
+        f"sandbox {stack.name}: {'healthy' if stack.healthy else 'NOT HEALTHY: pytest-deploy sandbox up heals it'}"
+    )
+    click.echo(f"  kubeconfig  {stack.kubeconfig} (contexts sandbox-staging, sandbox-prod)")
+    click.echo(f"  API server  {stack.server}")
+    click.echo(f"  Prometheus  {stack.prometheus_url}")
+    for name, how in stack.components.items():
+        click.echo(f"  {name:24} {how} (pid {stack.daemons[name].pid})")
 
 
 def main() -> None:
