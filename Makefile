@@ -17,7 +17,7 @@ $(READY): pyproject.toml requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: setup canary test lint toolchain sandbox-canary e2e e2e-long bench clean
+.PHONY: setup canary test coverage lint toolchain sandbox-canary e2e e2e-long bench clean
 setup: $(READY) ## Make .venv with the locked dependencies
 
 canary: $(READY) ## The main job, rehearsed: pytest features/prod_canary.feature --rehearse
@@ -25,6 +25,10 @@ canary: $(READY) ## The main job, rehearsed: pytest features/prod_canary.feature
 
 test: $(READY) ## Unit, contract (rehearsal) and plugin tests; no network, no cluster
 	$(BIN)/pytest tests -m "not real"
+
+coverage: $(READY) ## Every branch of domain, engine and rollback is tested
+	$(BIN)/pytest tests/unit/engine tests/unit/domain -q --cov=pytest_deploy.engine --cov=pytest_deploy.domain \
+		--cov-branch --cov-fail-under=100 --cov-report=term-missing:skip-covered
 
 lint: $(READY) ## Formatter, linter, types, layers
 	$(BIN)/ruff format --check .

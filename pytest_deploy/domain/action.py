@@ -8,7 +8,6 @@ patch that is rendered here, so that none can drift from the others.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -356,8 +355,3 @@ def set_image(target: Target, *, index: int, container: str, old: str, new: str)
         on_status=False,
         after=f"{container} runs {new}",
     )
-
-
-def helm_values(values: Mapping[str, Json]) -> tuple[tuple[str, str], ...]:
-    """Return values as the pairs that ``--set-json`` takes: dotted key and JSON text, sorted."""
-    return tuple((key, json.dumps(value)) for key, value in sorted(values.items()))
