@@ -13,7 +13,7 @@ from pytest_deploy.domain.event import ScenarioEnded, ScenarioStarted, StepEnded
 from pytest_deploy.domain.outcome import Outcome, exit_status
 from pytest_deploy.engine import canary, finish
 from pytest_deploy.engine.deploy import Deploy
-from pytest_deploy.errors import ConfigError, DeployCancelled, Refused, RollbackError
+from pytest_deploy.errors import DeployCancelled, DeployError, RollbackError
 
 if TYPE_CHECKING:
     from pytest_deploy.signals import Signals
@@ -211,7 +211,7 @@ class Run:
             return 3 if self.deploy.rollback_error is None else Outcome.NEEDS_HUMAN.status
         if self.refused is None:
             return 0
-        if isinstance(self.refused, Refused | ConfigError):
+        if isinstance(self.refused, DeployError):
             return Outcome.REFUSED.status
         return Outcome.INTERRUPTED_EARLY.status if isinstance(self.refused, DeployCancelled) else 3
 

@@ -102,6 +102,7 @@ def verify(state: RolloutState, good: KnownGood) -> tuple[str, ...]:
         or not state.promoted
         or state.aborted
         or state.image != good.image
+        or state.stable_hash != good.template_hash
         or stable is None
         or stable.image != good.image
         or stable.ready < state.replicas
@@ -252,6 +253,8 @@ def _verify_release(deploy: Deploy, undo: Undo, good: KnownGood) -> tuple[str, .
             f"Helm's last revision of {undo.release} is {last.number} ({last.description}), "
             f"not a rollback to {good.revision}"
         )
+    if undo.release == deploy.release_target():
+        deploy.fact("revision_after", str(last.number))
     return (f"Helm: revision {last.number} is deployed ({last.description})",)
 
 

@@ -136,6 +136,7 @@ def test_the_old_version_is_what_ran_before(tmp_path: Path) -> None:
         assert rollback["ended"]["error"] == ""
         assert old in " ".join(rollback["ended"]["verified"])
     assert prod["started"]["cause"] == "error rate"
+    assert (ran.facts["helm"]["revision_before"], ran.facts["helm"]["revision_after"]) == ("3", "5")
 
 
 def test_a_rollback_that_fails_needs_a_human(tmp_path: Path) -> None:

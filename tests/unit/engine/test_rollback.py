@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_deploy.domain.action import HelmUninstall, HelmUpgrade, RolloutPatch, UndoKind, set_image
-from pytest_deploy.domain.event import RollbackEnded, RollbackStarted, Warned
+from pytest_deploy.domain.event import Fact, RollbackEnded, RollbackStarted, Warned
 from pytest_deploy.domain.journal import Entry, Milestone
 from pytest_deploy.domain.rollout import HelmRevision, KnownGood, RolloutState, Version
 from pytest_deploy.engine import canary, rollback, staging
@@ -539,6 +539,8 @@ def test_production_goes_back_before_staging(bench: Benches) -> None:
     ]
     assert made.old_serves()
     assert made.old_serves("staging")
+    after = [fact.value for fact in made.told(Fact) if fact.name == "revision_after"]
+    assert after == [str(made.history()[-1].number)], "the record is of production's release"
 
 
 def test_one_that_fails_does_not_keep_the_other(bench: Benches) -> None:
@@ -611,6 +613,7 @@ def test_the_proof_misses_nothing(bench: Benches) -> None:
     for wrong in (
         {"observed_generation": 0},
         {"current_hash": "new"},
+        {"current_hash": "x", "stable_hash": "x", "versions": (replace(state.stable, template_hash="x"),)},
         {"aborted": True},
         {"image": NEW},
         {"versions": ()},
