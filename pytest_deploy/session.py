@@ -13,7 +13,7 @@ import pytest
 from pytest_deploy.admission import Asked, confirmed, reasons
 from pytest_deploy.collect import LABELS, FeatureModule
 from pytest_deploy.domain.outcome import Mode
-from pytest_deploy.errors import ConfigError
+from pytest_deploy.errors import ConfigError, Refused
 from pytest_deploy.hookspecs import LEFT_OUT
 from pytest_deploy.running import Run, Session
 from pytest_deploy.signals import Signals
@@ -214,6 +214,8 @@ class DeploySession:
         skipped_by_us = call.when == "setup" and run.over is not None
         if error is not None and not (skipped_by_us and report.skipped):
             self._signals.armed = False
+            if report.skipped or hasattr(report, "wasxfail"):
+                error = Refused(f"'{_title(item)}' was skipped or is expected to fail, and a deploy has no such phase")
             run.failed(error)
         if call.when == "call" or (error is not None and not skipped_by_us):
             passed = report.when == "call" and report.passed and not hasattr(report, "wasxfail")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_deploy.domain.event import DeployStarted, PlanMade
+from pytest_deploy.domain.journal import Milestone
 from pytest_deploy.domain.judge import Contract
 from pytest_deploy.engine import drill, plan
 from pytest_deploy.engine.deploy import Deploy, Limits
@@ -79,6 +80,7 @@ def open_deploy(
         drill=prepared.drill,
         installs=prepared.installs,
     )
+    deploy.tx.milestone(Milestone.OPENED, observed=f"{release.service} to {prepared.environment.name}")
     _announce(deploy, prepared)
     return deploy, reporting
 

@@ -273,6 +273,34 @@ def test_deploy_yaml_is_checked_whole(tmp_path: Path) -> None:
     assert re.search(r"deploy\.bad-example\.yaml:\d+:\d+: colour", ran.out)
 
 
+def test_the_journal_is_opened_and_closed(tmp_path: Path) -> None:
+    """The journal alone tells that the deploy began, each intent before its end, and that nothing is left open."""
+    rehearse(tmp_path)
+    lines = (tmp_path / "reports" / "latest" / "journal.jsonl").read_text("utf-8").splitlines()
+    entries = [entry for line in lines if (entry := json.loads(line))["type"] == "journal"]
+    assert [entries[0]["milestone"], entries[-1]["milestone"]] == ["opened", "closed"]
+    intents = [entry["seq"] for entry in entries if entry["state"] == "intent"]
+    done = [entry["intent"] for entry in entries if entry["state"] == "done"]
+    assert intents
+    assert done == intents
+
+
+@pytest.mark.parametrize("mark", ["skip", "xfail"])
+def test_a_phase_that_is_skipped_is_no_success(tmp_path: Path, mark: str) -> None:
+    """A conftest.py that skips a phase, or expects it to fail, makes the deploy stop: never exit 0."""
+    feature = tmp_path / "skipped.feature"
+    feature.write_text((ROOT / "features" / "prod_canary.feature").read_text("utf-8"))
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "conftest.py").write_text(
+        "import pytest\n"
+        "def pytest_collection_modifyitems(items):\n"
+        f"    items[4].add_marker(pytest.mark.{mark}(reason='flaky'))\n"
+    )
+    ran = Ran(tmp_path, str(feature), "--rehearse", "--deploy-config", str(ROOT / "deploy.yaml"))
+    assert ran.status in {1, 4}, ran.out
+    assert "COMMITTED" not in ran.last
+
+
 def test_plain_tests_are_as_ever(pytester: pytest.Pytester) -> None:
     """A session without features keeps pytest's own exit statuses."""
     pytester.makepyfile("def test_one(): assert False")
