@@ -9,6 +9,7 @@ window of a canary that is plainly bad.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -16,7 +17,7 @@ from typing import Protocol
 from pytest_deploy.domain.measurement import Evidence, Objective, Reading
 from pytest_deploy.domain.verdict import Ruling, VerdictKind
 
-__all__ = ["Contract", "Judge", "binomial_tail"]
+__all__ = ["DOUBT", "SCRAPES_OLD", "Contract", "Judge", "binomial_tail", "excludes", "interval"]
 
 DOUBT = 0.001
 """Chance of calling a good canary bad at one look; 0.1 %: with a look each scrape of a 5-minute window
@@ -75,6 +76,42 @@ def binomial_tail(bad: int, total: int, ratio: float) -> float:
             break
         tail += term
     return min(tail, 1.0)
+
+
+def excludes(bad: int, total: int, ratio: float, confidence: float = 0.95) -> bool:
+    """Return whether the counts exclude that ``ratio`` of the requests, or more, are bad.
+
+    One-sided and exact: at that ratio, as few bad ones would be seen at most in 1 - ``confidence`` of all cases
+    (https://en.wikipedia.org/wiki/Binomial_proportion_confidence_interval#Clopper-Pearson_interval).
+
+    Args:
+        ratio: 0 is never excluded, and no requests exclude nothing.
+    """
+    if total == 0 or ratio <= 0:
+        return False
+    if ratio >= 1:
+        return bad < total
+    return binomial_tail(total - bad, total, 1 - ratio) <= 1 - confidence
+
+
+def interval(bad: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the two-sided exact interval (Clopper-Pearson) of the ratio behind the counts, to 5 digits.
+
+    Found by halving, as the tails are monotone in the ratio; without requests it is (0, 1).
+    """
+    doubt = (1 - confidence) / 2
+    lower = _root(lambda ratio: binomial_tail(bad, total, ratio) > doubt) if bad else 0.0
+    upper = _root(lambda ratio: binomial_tail(total - bad, total, 1 - ratio) <= doubt) if bad < total else 1.0
+    return lower, upper
+
+
+def _root(beyond: Callable[[float], bool]) -> float:
+    """Return the ratio from which on ``beyond`` holds."""
+    low, high = 0.0, 1.0
+    while high - low > high * 1e-6:
+        middle = (low + high) / 2
+        low, high = (low, middle) if beyond(middle) else (middle, high)
+    return high
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,6 +109,9 @@ class Evidence:
         control: readings of the stable version over the same time; () where there are none.
         earlier: the last reading of each earlier step of the same digest.
         unreadable: why the newest attempt gave no reading ("connection refused"); "" when it did.
+        allowed_multiple: how many times the limit the next weight may risk (``power.allowed_multiple`` of that
+            weight and its window): so much must be excluded before it. None: no weight follows, the verdict
+            stands before the commitment or after it.
     """
 
     window: timedelta
@@ -119,6 +122,7 @@ class Evidence:
     control: tuple[Reading, ...] = ()
     earlier: tuple[Reading, ...] = field(default=())
     unreadable: str = ""
+    allowed_multiple: float | None = None
 
     @property
     def last(self) -> Reading | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pytest_deploy.domain.action import Undo, UndoKind, promote, set_image
+from pytest_deploy.domain.action import promote, set_image
 from pytest_deploy.domain.event import WeightReached
 from pytest_deploy.domain.journal import Milestone
 from pytest_deploy.domain.plan import Stage
@@ -161,13 +161,13 @@ def _start(deploy: Deploy) -> None:
             deploy, deploy.environment, digest=deploy.required_digest, base_revision=deploy.base_revision
         )
         with blamed_on("helm upgrade"):
-            deploy.tx.do(action, undo=_undo(deploy))
+            deploy.tx.do(action, undo=deploy.undo)
         return
     target, env = deploy.rollout_target(), deploy.environment
     index = deploy.ports.traffic.container_index(target, env.container)
     deploy.tx.do(
         set_image(target, index=index, container=env.container, old=state.image, new=image.pinned),
-        undo=_undo(deploy),
+        undo=deploy.undo,
     )
 
 
@@ -183,19 +183,7 @@ def _promote(deploy: Deploy, *, at: int, to: int | None) -> None:
         )
     patch = promote(deploy.rollout_target(), step_index=index, template_hash=state.current_hash, weight=to)
     with blamed_on("promote refused"):
-        deploy.tx.do(patch, undo=_undo(deploy))
-
-
-def _undo(deploy: Deploy) -> Undo:
-    """The same for every mutation of the canary: what is to be done is read from the cluster when it is done."""
-    return Undo(
-        kind=UndoKind.RESTORE_CANARY,
-        release=deploy.release_target(),
-        rollout=deploy.rollout_target(),
-        container=deploy.environment.container,
-        known_good=deploy.known_good,
-        timeout=deploy.limits.rollback,
-    )
+        deploy.tx.do(patch, undo=deploy.undo)
 
 
 def _looked(deploy: Deploy) -> RolloutState:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 
-from pytest_deploy.domain.action import Target
+from pytest_deploy.domain.action import Target, Undo, UndoKind
 from pytest_deploy.domain.event import CapabilityOff, Fact, Reporter, Stopped, Warned
 from pytest_deploy.domain.fault import Fault
 from pytest_deploy.domain.judge import Judge
@@ -226,6 +226,21 @@ class Deploy:
                 hint=f"give it pinned, image: {name}@sha256:..., or switch the build on with a 'build' section",
             )
         return self.digest
+
+    @property
+    def undo(self) -> Undo:
+        """The way back of every mutation of the canary: what is to be done is read from the cluster then.
+
+        The same for all of them: a stack of inverse patches would walk back through weights that nobody wants.
+        """
+        return Undo(
+            kind=UndoKind.RESTORE_CANARY,
+            release=self.release_target(),
+            rollout=self.rollout_target(),
+            container=self.environment.container,
+            known_good=self.known_good,
+            timeout=self.limits.rollback,
+        )
 
     def rollout_target(self, environment: Environment | None = None) -> Target:
         """Return the rollout of the environment; None means the one that the deploy is bound for."""

@@ -312,15 +312,3 @@ def _helm_version(deploy: Deploy) -> HelmVersion:
         return deploy.ports.helm.version()
     except Exception:  # noqa: BLE001 - a human needs the command all the same
         return HelmVersion(major=3, minor=0)
-
-
-def _bound_for(deploy: Deploy) -> Undo:
-    """Where the deploy was bound for: what can be shown to a human when the journal can't be read."""
-    return Undo(
-        kind=UndoKind.RESTORE_CANARY,
-        release=deploy.release_target(),
-        rollout=deploy.rollout_target(),
-        container=deploy.environment.container,
-        known_good=deploy.known_good,
-        timeout=deploy.limits.rollback,
-    )
