@@ -6,6 +6,7 @@ excluded before each weight, and how many requests that takes, stands in ``power
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -57,6 +58,9 @@ class EvidenceJudge:
         reading = evidence.last
         if reading is None or plain is None or plain.kind not in {VerdictKind.PASS, VerdictKind.FAIL}:
             return plain
+        if not math.isfinite(reading.total or 0.0):
+            rule = f"{reading.total} requests are no count"
+            return Ruling(kind=VerdictKind.NO_DATA, rule=rule, cause="no data")
         step = _counts(reading)
         if step is None:
             return _by_value(evidence, objective)
@@ -72,37 +76,16 @@ class EvidenceJudge:
         return _breach(evidence, objective, step)
 
     def _final(self, evidence: Evidence, objective: Objective, step: _Counts) -> Ruling:
-        limit = objective.bad_limit_ratio
-        if not 0 < limit < 1:
-            return _unclear("limit beyond proof", f"no number of requests proves a limit of {limit:g}; `contract` can")
         late = _last_third(evidence)
         if isinstance(late, Ruling):
             return late
+        limit, multiple = objective.bad_limit_ratio, evidence.allowed_multiple
         pool, steps = _pool(evidence, step)
-        multiple = evidence.allowed_multiple
-        allowed, least = allowed_ratio(limit, multiple), raise_needed(limit, multiple)
-        seen = f"{pool.words}{f' over {steps} steps' if steps > 1 else ''}"
-        if pool.total < least:
-            return _unclear(
-                "too few requests", f"{seen}: at least {least:,} requests exclude {_percent(allowed)}, if none is bad"
-            )
-        if multiple is None and pool.ratio > limit:
-            return _unclear("above the limit", f"{seen} are above the limit, but no breach beyond doubt")
-        if not excludes(pool.bad, pool.total, allowed, CONFIDENCE):
-            return _unclear(
-                "too few requests" if pool.ratio <= limit else "above the limit",
-                f"{seen}: {_percent(allowed)} is not excluded at {CONFIDENCE:.0%}, interval {pool.interval}"
-                f"{_would_do(pool, allowed)}",
-            )
-        for part, counts, doubt in (("this step", step, _STEP_DOUBT), ("its last third", late, _LATE_DOUBT)):
-            chance = _chance(counts, limit)
-            if chance <= doubt:
-                return _unclear(
-                    "above the limit",
-                    f"{part} is above the limit: {counts.words}, by chance {chance:.2g} (at most {doubt:g} holds up)",
-                )
-        passed = f"{seen}, interval {pool.interval}"
-        excluded = f"{_percent(allowed)} is excluded at {CONFIDENCE:.0%}"
+        doubt = _unproved(pool, steps, limit, multiple) or _above(step, late, limit)
+        if doubt is not None:
+            return doubt
+        passed = f"{_seen(pool, steps)}, interval {pool.interval}"
+        excluded = f"{_percent(allowed_ratio(limit, multiple))} is excluded at {CONFIDENCE:.0%}"
         if multiple is None:
             return Ruling(kind=VerdictKind.PASS, rule=f"within the limit: {passed}; {excluded}")
         carried = "; carried to the next step" if max(step.ratio, pool.ratio) > limit else ""
@@ -130,13 +113,14 @@ class _Counts:
 
 def _counts(reading: Reading) -> _Counts | None:
     """Return whole counts; extrapolation may show more bad ones than requests. None: they can't be told."""
-    if reading.total is None or reading.bad is None:
+    if reading.total is None or reading.bad is None or not math.isfinite(reading.total + reading.bad):
         return None
-    try:
-        total, bad = round(reading.total), round(reading.bad)
-    except (ValueError, OverflowError):  # NaN, infinite
-        return None
+    total, bad = round(reading.total), round(reading.bad)
     return _Counts(bad=min(max(bad, 0), total), total=total) if total >= 0 else None
+
+
+def _seen(pool: _Counts, steps: int) -> str:
+    return f"{pool.words}{f' over {steps} steps' if steps > 1 else ''}"
 
 
 def _pool(evidence: Evidence, step: _Counts) -> tuple[_Counts, int]:
@@ -166,6 +150,37 @@ def _breach(evidence: Evidence, objective: Objective, step: _Counts) -> Ruling |
                 f"by chance {_seldom(chance)} canaries at the limit shows as many{control}"
             )
             return Ruling(kind=VerdictKind.FAIL, rule=rule, cause=cause)
+    return None
+
+
+def _unproved(pool: _Counts, steps: int, limit: float, multiple: float | None) -> Ruling | None:
+    """Return INCONCLUSIVE where the counts of all steps don't show what the next weight, or the commitment, needs."""
+    if not 0 < limit < 1:
+        return _unclear(
+            "limit beyond proof", f"no number of requests proves a limit of {limit:g}; `contract` judges it"
+        )
+    seen, allowed, least = _seen(pool, steps), allowed_ratio(limit, multiple), raise_needed(limit, multiple)
+    if pool.total < least:
+        rule = f"{seen}: at least {least:,} requests exclude {_percent(allowed)}, if none is bad"
+        return _unclear("too few requests", rule)
+    above = pool.ratio > limit
+    if multiple is None and above:
+        return _unclear("above the limit", f"{seen} are above the limit, yet no breach beyond doubt")
+    if excludes(pool.bad, pool.total, allowed, CONFIDENCE):
+        return None
+    rule = f"{seen}: {_percent(allowed)} is not excluded at {CONFIDENCE:.0%}, interval {pool.interval}"
+    return _unclear("above the limit" if above else "too few requests", rule + _would_do(pool, allowed))
+
+
+def _above(step: _Counts, late: _Counts, limit: float) -> Ruling | None:
+    """Return INCONCLUSIVE where this step, or its last third, is significantly above the limit."""
+    for part, counts, doubt in (("this step", step, _STEP_DOUBT), ("its last third", late, _LATE_DOUBT)):
+        chance = _chance(counts, limit)
+        if counts.ratio > limit and chance <= doubt:
+            rule = (
+                f"{part} is above the limit: {counts.words}, by chance {_seldom(chance)} canaries at the limit shows it"
+            )
+            return _unclear("above the limit", rule)
     return None
 
 

@@ -5,20 +5,12 @@ from __future__ import annotations
 import math
 from datetime import timedelta
 
-__all__ = [
-    "COMMIT_MULTIPLE",
-    "CONFIDENCE",
-    "MIN_REQUESTS",
-    "allowed_multiple",
-    "allowed_ratio",
-    "needed",
-    "raise_needed",
-]
+__all__ = ["CONFIDENCE", "MIN_REQUESTS", "allowed_multiple", "allowed_ratio", "needed", "raise_needed"]
 
 CONFIDENCE = 0.95
 """With which a ratio is excluded, one-sided."""
 
-COMMIT_MULTIPLE = 2.0
+_COMMIT_MULTIPLE = 2.0
 """Of the limit, excluded before the commitment: after it there is no weight that bounds the damage."""
 
 MIN_REQUESTS = 14
@@ -42,7 +34,7 @@ def allowed_multiple(next_weight_percent: float, next_window: timedelta) -> floa
         next_weight_percent: the weight that comes next, above 0, up to 100.
         next_window: how long it will be watched.
     """
-    return max(COMMIT_MULTIPLE, _BUDGET_SHARE * (_BUDGET_PERIOD / next_window) / (next_weight_percent / 100))
+    return max(_COMMIT_MULTIPLE, _BUDGET_SHARE * (_BUDGET_PERIOD / next_window) / (next_weight_percent / 100))
 
 
 def allowed_ratio(limit: float, multiple: float | None) -> float:
@@ -56,7 +48,7 @@ def allowed_ratio(limit: float, multiple: float | None) -> float:
         multiple: as ``Evidence.allowed_multiple``; None: before the commitment.
     """
     most = max(_MOST_RATIO, 2 * limit / (1 + limit))
-    return min((COMMIT_MULTIPLE if multiple is None else multiple) * limit, most)
+    return min((_COMMIT_MULTIPLE if multiple is None else multiple) * limit, most)
 
 
 def raise_needed(limit: float, multiple: float | None) -> int:

@@ -79,7 +79,7 @@ def undo_all(deploy: Deploy) -> bool:
     try:
         undos = deploy.tx.undos
     except DeployError as unread:
-        raise _failed(deploy, _bound_for(deploy), unread) from unread
+        raise _failed(deploy, deploy.undo, unread) from unread
     if not undos:
         return False
     deploy.tx.way_back = True

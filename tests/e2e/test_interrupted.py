@@ -128,7 +128,12 @@ def test_a_release_left_pending_is_refused_and_mended(places: Places, deploys: D
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "helm").symlink_to(place.sandbox.binaries["helm3"])
     path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
-    subprocess.run(shlex.split(command), env={"PATH": path, "KUBECONFIG": place.kubeconfig}, check=True, timeout=60)
+    subprocess.run(
+        shlex.split(command),
+        env={"PATH": path, "HOME": str(tmp_path), "KUBECONFIG": place.kubeconfig},
+        check=True,
+        timeout=60,
+    )
     place.serves_only(place.old)
     run = deploys.start(place, windows={"w5": 60})
     run.until(partial(place.at_weight, 5), "the next deploy has begun")
