@@ -80,8 +80,8 @@ def open_deploy(
         drill=prepared.drill,
         installs=prepared.installs,
     )
-    deploy.tx.milestone(Milestone.OPENED, observed=f"{release.service} to {prepared.environment.name}")
     _announce(deploy, prepared)
+    deploy.tx.milestone(Milestone.OPENED, observed=f"{release.service} to {prepared.environment.name}")
     return deploy, reporting
 
 

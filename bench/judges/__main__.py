@@ -24,7 +24,8 @@ from pytest_deploy.domain.judge import Contract
 from pytest_deploy.domain.power import needed
 
 SEED = 20261124
-PER_CELL = 24
+PER_CELL = 120
+"""24,000 canaries, about a minute; each scenario has 960, so that its 0.1 % is one canary."""
 RATES = (1, 5, 20, 100)
 LIMITS = (0.01, 0.001)
 SERVED_S = WINDOW_S * sum(WEIGHTS) / 100

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 
 from pytest_deploy.domain.judge import DOUBT, SCRAPES_OLD, Contract, binomial_tail, excludes, interval
 from pytest_deploy.domain.measurement import Evidence, Objective, Reading
@@ -176,7 +177,7 @@ def _above(step: _Counts, late: _Counts, limit: float) -> Ruling | None:
     """Return INCONCLUSIVE where this step, or its last third, is significantly above the limit."""
     for part, counts, doubt in (("this step", step, _STEP_DOUBT), ("its last third", late, _LATE_DOUBT)):
         chance = _chance(counts, limit)
-        if counts.ratio > limit and chance <= doubt:
+        if chance <= doubt:
             rule = (
                 f"{part} is above the limit: {counts.words}, by chance {_seldom(chance)} canaries at the limit shows it"
             )
@@ -197,12 +198,10 @@ def _environment(evidence: Evidence, limit: float, canary: _Counts) -> tuple[str
 
 def _unsteady(evidence: Evidence) -> Ruling | None:
     """Return INCONCLUSIVE where a count, which can only grow, fell: series went missing, or others were read."""
-    for earlier, later in zip(evidence.readings, evidence.readings[1:], strict=False):
+    for earlier, later in pairwise(each for each in evidence.readings if not each.problem):
         for what, before, after in (("requests", earlier.total, later.total), ("bad ones", earlier.bad, later.bad)):
-            if before is None or earlier.problem or later.problem:
-                continue
             now = after or 0.0
-            if before - now > max(_WOBBLE, _WOBBLE_RATIO * before):
+            if before is not None and before - now > max(_WOBBLE, _WOBBLE_RATIO * before):
                 rule = f"the {what} fell from {before:.0f} to {now:.0f} within the window; counts only grow"
                 return _unclear("counts fell", rule)
     return None
@@ -210,7 +209,7 @@ def _unsteady(evidence: Evidence) -> Ruling | None:
 
 def _last_third(evidence: Evidence) -> _Counts | Ruling:
     """Return the counts of the window's last third, as near as it was read; a ruling where they are no evidence."""
-    *before, last = evidence.readings
+    *before, last = (each for each in evidence.readings if not each.problem)
     mark = evidence.started + (last.at - evidence.started) * 2 / 3
     base = min(before, key=lambda each: abs(each.at - mark), default=None)
     if base is None or abs(base.at - mark) > (last.at - evidence.started) / 3 + timedelta(seconds=1):
@@ -257,8 +256,9 @@ def _seldom(chance: float) -> str:
 
 def _number(ratio: float) -> str:
     percent = ratio * 100
-    text = f"{percent:.1f}" if percent >= 1 else f"{percent:.2f}"
-    return text.removesuffix(".0") if percent >= 0.01 or percent == 0 else f"{percent:.2g}"
+    if percent < 0.01:
+        return f"{percent:.2g}"
+    return f"{percent:.1f}".removesuffix(".0") if percent >= 1 else f"{percent:.2f}"
 
 
 def _percent(ratio: float) -> str:

@@ -28,6 +28,8 @@ def raise_to(deploy: Deploy, weight: int) -> None:
     stage = stage_of(deploy, weight)
     index = deploy.stages.index(stage)
     began = deploy.ports.clock.monotonic()
+    if index == 0:
+        preflight.ensure(deploy)
     deploy.moment(f"{weight}%")
     if index == 0:
         _start(deploy)
@@ -144,7 +146,6 @@ def stage_of(deploy: Deploy, weight: int) -> Stage:
 
 
 def _start(deploy: Deploy) -> None:
-    preflight.ensure(deploy)
     image = deploy.image
     deploy.fact("new_image", image.pinned)
     state, good = look(deploy), deploy.known_good

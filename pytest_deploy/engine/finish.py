@@ -7,7 +7,7 @@ from pytest_deploy.domain.journal import Milestone
 from pytest_deploy.domain.outcome import Outcome
 from pytest_deploy.engine import rollback
 from pytest_deploy.engine.deploy import Deploy, Ending
-from pytest_deploy.errors import ConfigError, DeployCancelled, DeployError, Refused, RollbackError
+from pytest_deploy.errors import DeployCancelled, DeployError, RollbackError
 
 __all__ = ["close", "roll_back"]
 
@@ -82,7 +82,7 @@ def _outcome(deploy: Deploy) -> Outcome:
 def _failed_outcome(error: BaseException, *, changed: bool) -> Outcome:
     if isinstance(error, DeployCancelled):
         return Outcome.INTERRUPTED if changed else Outcome.INTERRUPTED_EARLY
-    if isinstance(error, Refused | ConfigError) and not changed:
+    if isinstance(error, DeployError) and not changed:
         return Outcome.REFUSED
     if isinstance(error, AssertionError | DeployError):
         return Outcome.ROLLED_BACK if changed else Outcome.STOPPED

@@ -64,9 +64,11 @@ def watch(deploy: Deploy, gates: Sequence[Gate]) -> tuple[Verdict, ...]:
     end = clock.monotonic() + window.total_seconds()
     watches = [_Watch(gate=gate) for gate in gates]
     started: datetime | None = None
+    silent = ""
     over = failed = False
     while not over and not failed:
-        started = started or _server_time(deploy)
+        if started is None:
+            started, silent = _server_time(deploy)
         left = timedelta(seconds=end - clock.monotonic())
         if left > timedelta():
             clock.sleep(min(left, max(ports.metrics.scrape_interval, _LOOKS)))
@@ -74,7 +76,7 @@ def watch(deploy: Deploy, gates: Sequence[Gate]) -> tuple[Verdict, ...]:
         if end - clock.monotonic() <= window.total_seconds() / 2:
             deploy.moment(f"mid-window at {deploy.reached}%")
         for each in watches:
-            each.look(deploy, subject, started, window, over=over)
+            each.look(deploy, subject, started, window, silent=silent, over=over)
         canary.watched(deploy)
         left = timedelta(seconds=max(0.0, end - clock.monotonic()))
         deploy.emit(Looked(at=clock.now(), lines=tuple(each.words for each in watches), left=left))
@@ -132,11 +134,18 @@ class _Watch:
     ruling: Ruling | None = None
 
     def look(
-        self, deploy: Deploy, subject: Subject, started: datetime | None, window: timedelta, *, over: bool
+        self,
+        deploy: Deploy,
+        subject: Subject,
+        started: datetime | None,
+        window: timedelta,
+        *,
+        silent: str,
+        over: bool,
     ) -> None:
         metrics = deploy.ports.metrics
         if started is None:
-            self.unreadable = "the metrics server does not answer, so the window can't begin"
+            self.unreadable = f"the window can't begin: {silent}"
         else:
             try:
                 self.readings.append(metrics.read(self.gate.objective, subject, started))
@@ -190,12 +199,12 @@ def _subject(deploy: Deploy) -> Subject:
     return Subject(service=service, template_hash=deploy.new_hash)
 
 
-def _server_time(deploy: Deploy) -> datetime | None:
-    """Return the metrics server's now; None when it does not answer: the window is then empty until it does."""
+def _server_time(deploy: Deploy) -> tuple[datetime | None, str]:
+    """Return the metrics server's now; None and the reason when it does not answer: the window waits for it."""
     try:
-        return deploy.ports.metrics.now()
-    except RemoteError:
-        return None
+        return deploy.ports.metrics.now(), ""
+    except RemoteError as error:
+        return None, str(error)
 
 
 def _passed(deploy: Deploy) -> None:

@@ -15,7 +15,7 @@ from pytest_deploy.domain.release import Digest, Environment, Strategy
 from pytest_deploy.domain.rollout import HelmRevision, KnownGood, Permission, RolloutState, Step
 from pytest_deploy.domain.upgrade import upgrade as upgrade_of
 from pytest_deploy.engine.deploy import Deploy
-from pytest_deploy.errors import Refused
+from pytest_deploy.errors import Refused, RemoteError
 
 __all__ = ["account", "cluster", "ensure", "release_status", "stack", "upgrade"]
 
@@ -115,6 +115,23 @@ def account(deploy: Deploy) -> None:
     deploy.found(f"{len(needed)} permissions, rollback's included")
 
 
+def metrics_answer(deploy: Deploy) -> None:
+    """Check that the metrics server answers: without it no step could ever be judged.
+
+    Raises:
+        Refused: it does not; nothing was changed.
+    """
+    if not _first(deploy, "metrics"):
+        return
+    try:
+        deploy.ports.metrics.now()
+    except RemoteError as error:
+        raise Refused(
+            f"the metrics server does not answer, so no gate could be judged: {error}",
+            hint="correct metrics in deploy.yaml, or wait until the server is back",
+        ) from error
+
+
 def ensure(deploy: Deploy) -> None:
     """Make up for what the feature did not ask: nothing is written before all of it holds.
 
@@ -124,6 +141,7 @@ def ensure(deploy: Deploy) -> None:
     cluster(deploy)
     stack(deploy)
     release_status(deploy)
+    metrics_answer(deploy)
     good = deploy.known_good
     if good is not None and good.image == deploy.image.pinned:
         raise Refused(

@@ -57,7 +57,7 @@ def stop(made: Bench, error: BaseException, *, changed: bool) -> Outcome:
     [
         (BREACH, Outcome.STOPPED, Outcome.ROLLED_BACK),
         (AssertionError("a team's own check"), Outcome.STOPPED, Outcome.ROLLED_BACK),
-        (ToolFailed("helm"), Outcome.STOPPED, Outcome.ROLLED_BACK),
+        (ToolFailed("helm"), Outcome.REFUSED, Outcome.ROLLED_BACK),
         (Refused("no"), Outcome.REFUSED, Outcome.ROLLED_BACK),
         (ConfigError(["deploy.yaml:1:1: no"]), Outcome.REFUSED, Outcome.ROLLED_BACK),
         (DeployCancelled("SIGTERM"), Outcome.INTERRUPTED_EARLY, Outcome.INTERRUPTED),

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from pytest_deploy.domain.event import Fact, KnownGoodCaptured, Warned
+from pytest_deploy.domain.fault import parse_fault
 from pytest_deploy.domain.release import Digest, Environment, ImageRef, Release, Strategy
 from pytest_deploy.domain.rollout import ClusterIdentity, HelmRevision, Phase, Step
-from pytest_deploy.engine import preflight
+from pytest_deploy.engine import drill, preflight
 from pytest_deploy.errors import Refused
 from tests.unit.engine.conftest import NEW, PATCHED, RELEASE, Bench
 
@@ -310,3 +311,13 @@ def test_the_upgrade_is_the_deploys(bench: Benches) -> None:
     action = preflight.upgrade(made.deploy, made.deploy.environment, digest=Digest("sha256:1"), base_revision=3)
     assert ("image.digest", '"sha256:1"') in action.values
     assert (action.base_revision, action.timeout, action.labels) == (3, timedelta(minutes=5), (("deploy-id", "d1"),))
+
+
+def test_metrics_that_do_not_answer_are_a_refusal(bench: Benches) -> None:
+    """Without a metrics server nothing could be judged: refused before the first write, with what it said."""
+    made = bench()
+    drill.inject(made.deploy, parse_fault("prometheus down"))
+    with pytest.raises(Refused, match="no gate could be judged") as refusal:
+        preflight.ensure(made.deploy)
+    assert "next: " in str(refusal.value)
+    assert made.deploy.tx.undos == ()
