@@ -24,8 +24,9 @@ from pytest_deploy.domain.judge import Contract
 from pytest_deploy.domain.power import needed
 
 SEED = 20261124
-PER_CELL = 120
-"""24,000 canaries, about a minute; each scenario has 960, so that its 0.1 % is one canary."""
+PER_CELL = 80
+THRICE = 1000
+"""Canaries at 3x per cell for ``evidence`` alone: 0.1 % is then 8 of 8,000 and no single one's luck."""
 RATES = (1, 5, 20, 100)
 LIMITS = (0.01, 0.001)
 SERVED_S = WINDOW_S * sum(WEIGHTS) / 100
@@ -100,6 +101,19 @@ def stop_s(found: Iterable[Outcome]) -> float:
     return statistics.median(each.stopped_s for each in found if each.scenario.name == "10x")
 
 
+def thrice(per_cell: int) -> tuple[float, str]:
+    """Return the percentage of 3x canaries that ``evidence`` promotes, and its worst cell in words."""
+    rng = np.random.default_rng(SEED + 1)
+    scenario = next(each for each in SCENARIOS if each.name == "3x")
+    cells = {}
+    for rate in RATES:
+        for limit in LIMITS:
+            runs = [run(RULES[OURS](), canary(scenario, rate, limit, rng), limit) for _ in range(per_cell)]
+            cells[f"{limit:.1%} at {rate}/s"] = share(math.isinf(stopped_s) for stopped_s in runs)
+    worst = max(cells, key=lambda cell: cells[cell])
+    return statistics.mean(cells.values()), f"{cells[worst]:.1f} % of {per_cell:,}, {worst}"
+
+
 def table(by_rule: Mapping[str, Sequence[Outcome]]) -> None:
     """Print one row per rule."""
     print("| judge, % of canaries | healthy not promoted | bad promoted | PASS without evidence | 10x stopped after |")
@@ -145,8 +159,8 @@ def goals(by_rule: Mapping[str, Sequence[Outcome]]) -> None:
     ]
     print()
     goal("healthy promoted from 12/limit requests on: >= 99 %", f"{share(fed):.2f} %", met=share(fed) >= 99)
-    thrice = share(each.promoted for each in mine if each.scenario.name == "3x")
-    goal("3x promoted: <= 0.1 %", f"{thrice:.2f} %", met=thrice <= 0.1)
+    promoted, worst = thrice(THRICE)
+    goal(f"3x promoted: <= 0.1 % (worst cell {worst})", f"{promoted:.3f} %", met=promoted <= 0.1)
     blind = share(each.promoted for each in mine if each.scenario.kind == "blind")
     goal("promoted from empty, NaN, stale, partial or stopped data: none", f"{blind:.2f} %", met=blind == 0)
     lost = {
@@ -179,8 +193,8 @@ def main() -> None:
     count = per_cell * len(SCENARIOS) * len(RATES) * len(LIMITS)
     print(
         f"{count:,} canaries: {len(SCENARIOS)} scenarios x {len(RATES)} rates ({', '.join(map(str, RATES))} requests/s)"
-        f" x {len(LIMITS)} limits ({', '.join(f'{limit:.1%}' for limit in LIMITS)}) x {per_cell}; seed {SEED};"
-        f" steps {'/'.join(map(str, WEIGHTS))} %, {WINDOW_S} s each, a scrape each 15 s\n",
+        f" x {len(LIMITS)} limits ({', '.join(f'{limit:.1%}' for limit in LIMITS)}) x {per_cell};"
+        f" seeds {SEED}, {SEED + 1}; steps {'/'.join(map(str, WEIGHTS))} %, {WINDOW_S} s each, a scrape each 15 s\n",
         flush=True,
     )
     began = time.perf_counter()

@@ -26,6 +26,9 @@ most false alarms are excluded by the second condition of an early breach (see `
 SCRAPES_OLD = 2.0
 """How many scrape intervals the newest sample may be old; one may fail, two in a row are an outage."""
 
+_STANDS_STILL = 0.9
+"""A count that is at least this share of what it was, and no more, stands still."""
+
 COVERAGE_RATIO = 0.8
 """The share of the window that the readings must span; less is a verdict on another window."""
 
@@ -165,6 +168,7 @@ class Contract:
         covered = (reading.at - evidence.started) / evidence.window
         age = "missing" if reading.age is None else f"{_s(reading.age)} old"
         no_data, inconclusive = VerdictKind.NO_DATA, VerdictKind.INCONCLUSIVE
+        stalled = _stalled_for(evidence, reading)
         checks = (
             (bool(reading.problem), inconclusive, "partial answer", f"the answer is not whole: {reading.problem}"),
             (
@@ -175,6 +179,12 @@ class Contract:
             ),
             (reading.total is None, no_data, "no data", "there is no series of requests to judge"),
             (reading.total == 0, no_data, "no data", "not one request reached it"),
+            (
+                stalled is not None,
+                inconclusive,
+                "traffic stopped",
+                f"no request in the last {_s(stalled or timedelta())} of the window",
+            ),
             (reading.age is None, no_data, "stale data", "no time of any sample is known"),
             (
                 covered < COVERAGE_RATIO,
@@ -202,6 +212,22 @@ class Contract:
         if value > objective.limit:
             return Ruling(kind=VerdictKind.FAIL, rule="the value is above the limit at the window's end")
         return Ruling(kind=VerdictKind.PASS, rule="the value is within the limit at the window's end")
+
+
+def _stalled_for(evidence: Evidence, reading: Reading) -> timedelta | None:
+    """Return for how long not one request had come at the window's end, where that is its last third or more.
+
+    What extrapolation adds to a count that stands still comes and goes, so that it may seem to fall a little.
+    """
+    before = [
+        r
+        for r in evidence.readings[:-1]
+        if r.total is not None and (r.at - evidence.started) <= evidence.window * 2 / 3
+    ]
+    if not before or not reading.total:
+        return None
+    then = before[-1].total or 0.0
+    return reading.at - before[-1].at if _STANDS_STILL * then <= reading.total <= then else None
 
 
 def _seldom(chance: float) -> str:

@@ -103,7 +103,7 @@ def test_exclusion_is_scipys_lower_tail(total: int, share: float, ratio: float) 
 
 
 def test_what_can_not_be_excluded() -> None:
-    """No requests exclude nothing, 0 is never excluded, one good request excludes that all are bad, 14 that 20 % are."""
+    """No requests exclude nothing, 0 is never excluded, one good request excludes all bad, 14 exclude 20 %."""
     assert not excludes(0, 0, 0.5)
     assert not excludes(0, 10_000, 0.0)
     assert excludes(9, 10, 1.0)
@@ -245,6 +245,16 @@ def test_no_number_of_requests_helps_a_ratio_that_is_not_allowed() -> None:
     ruling = ruled(evidence(*steadily(40, 8), multiple=BEFORE_25), Objective(kind=Kind.ERROR_RATE, limit=0.1))
     assert ruling.kind is INCONCLUSIVE
     assert "would do" not in ruling.rule
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "falls"),
+    [((10, 3), (8, 1), False), ((1_000, 0), (801, 0), False), ((10, 3), (7, 1), True), ((1_000, 0), (799, 0), True)],
+)
+def test_what_extrapolation_adds_may_come_and_go(before: tuple[int, int], after: tuple[int, int], falls: bool) -> None:
+    """A fall by two requests, or by a fifth, is a wobble; more is no evidence."""
+    of = evidence(reading(*before, seen=0.4), reading(*after, seen=0.6), reading(4_000, 4))
+    assert (ruled(of).cause == "counts fell") is falls
 
 
 def test_a_partial_answer_in_between_is_left_out() -> None:

@@ -94,6 +94,13 @@ def test_an_impossible_tail_is_refused(bad: int, total: int, ratio: float) -> No
         (evidence(reading(age=timedelta(seconds=31))), VerdictKind.NO_DATA, "31 s old"),
         (evidence(reading(age=None)), VerdictKind.NO_DATA, "no time of any sample"),
         (evidence(reading(seen=timedelta(minutes=3))), VerdictKind.INCONCLUSIVE, "60% of the window"),
+        (
+            evidence(reading(10_000, seen=timedelta(minutes=3)), reading(10_000)),
+            VerdictKind.INCONCLUSIVE,
+            "no request in the last 120 s",
+        ),
+        (evidence(reading(6_000, seen=timedelta(minutes=3)), reading(10_000)), VerdictKind.PASS, "within"),
+        (evidence(reading(None, None, seen=timedelta(minutes=3)), reading(10_000)), VerdictKind.PASS, "within"),
         (evidence(reading(99)), VerdictKind.INCONCLUSIVE, "99 requests, a verdict needs 100"),
         (evidence(reading(problem="partial response")), VerdictKind.INCONCLUSIVE, "partial response"),
         (evidence(reading(), unreadable="connection refused"), VerdictKind.ERROR, "connection refused"),
