@@ -17,7 +17,7 @@ $(READY): pyproject.toml requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: setup canary test coverage lint toolchain sandbox-canary e2e e2e-long bench clean
+.PHONY: setup canary test coverage lint toolchain sandbox-canary e2e e2e-long bench bench-judge clean
 setup: $(READY) ## Make .venv with the locked dependencies
 
 canary: $(READY) ## The main job, rehearsed: pytest features/prod_canary.feature --rehearse
@@ -51,6 +51,9 @@ e2e-long: toolchain ## All tests on the real parts, the long ones too, and every
 
 bench: toolchain ## Ratios, printed: start-up, deploy overhead, time to restore, memory
 	$(BIN)/python -m bench
+
+bench-judge: $(READY) ## What each judge, ours and its peers', does to healthy and bad canaries
+	$(BIN)/python -m bench.judges
 
 clean: ## Remove what this Makefile made
 	rm -rf $(VENV) reports

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_deploy.domain.event import DeployStarted, PlanMade
+from pytest_deploy.domain.evidence_judge import EvidenceJudge
 from pytest_deploy.domain.journal import Milestone
-from pytest_deploy.domain.judge import Contract
+from pytest_deploy.domain.judge import Contract, Judge, RuleBook
 from pytest_deploy.engine import drill, plan
 from pytest_deploy.engine.deploy import Deploy, Limits
 from pytest_deploy.errors import ToolMissing
@@ -73,7 +74,7 @@ def open_deploy(
         slo=prepared.config.slo,
         stages=prepared.stages,
         limits=_limits(prepared),
-        judge=Contract(min_requests=prepared.config.gate.min_requests),
+        judge=_judge(prepared),
         ports=made.ports,
         emit=reporting,
         labels={"deploy-id": deploy_id.lower()},
@@ -83,6 +84,11 @@ def open_deploy(
     _announce(deploy, prepared)
     deploy.tx.milestone(Milestone.OPENED, observed=f"{release.service} to {prepared.environment.name}")
     return deploy, reporting
+
+
+def _judge(prepared: Prepared) -> Judge:
+    gate = prepared.config.gate
+    return EvidenceJudge() if gate.judge is RuleBook.EVIDENCE else Contract(min_requests=gate.min_requests)
 
 
 def _limits(prepared: Prepared) -> Limits:

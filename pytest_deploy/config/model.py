@@ -26,6 +26,7 @@ from pytest_deploy.config.fields import (
 )
 from pytest_deploy.config.paths import ChartFolder, ExistingFile, PlainPath, Program, ValuesFile
 from pytest_deploy.config.places import Places
+from pytest_deploy.domain.judge import RuleBook
 from pytest_deploy.domain.release import Environment, ImageRef, Release, Strategy
 from pytest_deploy.domain.slo import Slo
 
@@ -148,8 +149,12 @@ class MetricsSection(Section):
 class GateSection(Section):
     """``gate``: how the gates decide."""
 
+    judge: RuleBook = Field(default=RuleBook.CONTRACT, examples=["evidence"])
+    """Which rule book speaks. ``contract``: the plain limit at the window's end, which everybody can check by hand;
+    ``evidence``: exact tests on the counts of all steps together, for services with little traffic."""
+
     min_requests: int = Field(default=100, ge=1, examples=[100])
-    """Requests below which no window passes. 100: with fewer, one failure alone is more than 1 %."""
+    """Requests below which no window passes, for ``contract``. 100: with fewer, one failure alone is more than 1 %."""
 
 
 class TimeoutsSection(Section):

@@ -59,9 +59,6 @@ class EvidenceJudge:
         reading = evidence.last
         if reading is None or plain is None or plain.kind not in {VerdictKind.PASS, VerdictKind.FAIL}:
             return plain
-        if not math.isfinite(reading.total or 0.0):
-            rule = f"{reading.total} requests are no count"
-            return Ruling(kind=VerdictKind.NO_DATA, rule=rule, cause="no data")
         step = _counts(reading)
         if step is None:
             return _by_value(evidence, objective)

@@ -12,12 +12,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from typing import Protocol
 
 from pytest_deploy.domain.measurement import Evidence, Objective, Reading
 from pytest_deploy.domain.verdict import Ruling, VerdictKind
 
-__all__ = ["DOUBT", "SCRAPES_OLD", "Contract", "Judge", "binomial_tail", "excludes", "interval"]
+__all__ = ["DOUBT", "SCRAPES_OLD", "Contract", "Judge", "RuleBook", "binomial_tail", "excludes", "interval"]
 
 DOUBT = 0.001
 """Chance of calling a good canary bad at one look; 0.1 %: with a look each scrape of a 5-minute window
@@ -31,6 +32,13 @@ _STANDS_STILL = 0.9
 
 COVERAGE_RATIO = 0.8
 """The share of the window that the readings must span; less is a verdict on another window."""
+
+
+class RuleBook(StrEnum):
+    """The judges that ship, as deploy.yaml names them."""
+
+    CONTRACT = "contract"
+    EVIDENCE = "evidence"
 
 
 class Judge(Protocol):
@@ -147,6 +155,8 @@ class Contract:
     def _early(self, evidence: Evidence, objective: Objective, reading: Reading) -> Ruling | None:
         if not reading.total or not reading.bad or reading.problem:
             return None
+        if not math.isfinite(reading.total) or not math.isfinite(reading.bad):
+            return None
         total, bad = round(reading.total), min(round(reading.bad), round(reading.total))
         seen = (reading.at - evidence.started) / evidence.window
         limit = objective.bad_limit_ratio
@@ -178,6 +188,12 @@ class Contract:
                 f"the newest sample is {age}, at most {_s(oldest)} is evidence",
             ),
             (reading.total is None, no_data, "no data", "there is no series of requests to judge"),
+            (
+                not math.isfinite(reading.total or 0.0),
+                no_data,
+                "no data",
+                f"{reading.total} requests are no count",
+            ),
             (reading.total == 0, no_data, "no data", "not one request reached it"),
             (
                 stalled is not None,

@@ -11,6 +11,7 @@ from pytest_deploy.domain.action import Target, Undo, UndoKind
 from pytest_deploy.domain.event import CapabilityOff, Fact, Reporter, Stopped, Warned
 from pytest_deploy.domain.fault import Fault
 from pytest_deploy.domain.judge import Judge
+from pytest_deploy.domain.measurement import Objective, Reading
 from pytest_deploy.domain.outcome import Mode
 from pytest_deploy.domain.plan import Gate, Stage
 from pytest_deploy.domain.release import Digest, Environment, ImageRef, Release
@@ -105,6 +106,7 @@ class Deploy:
     actual_percent: float | None = None
     passed_weights: set[int] = field(default_factory=set)
     verdicts: dict[Gate, Verdict | None] = field(default_factory=dict)
+    earlier: dict[Objective, list[Reading]] = field(default_factory=dict)
     checked: set[str] = field(default_factory=set)
     walked: list[GateBreach] | None = None
     off: list[str] = field(default_factory=list)

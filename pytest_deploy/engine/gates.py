@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pytest_deploy.domain.event import Judged, Looked
 from pytest_deploy.domain.measurement import Evidence, Reading, Subject
 from pytest_deploy.domain.plan import Gate
+from pytest_deploy.domain.power import allowed_multiple
 from pytest_deploy.domain.verdict import Ruling, Verdict, VerdictKind
 from pytest_deploy.engine import canary
 from pytest_deploy.engine.deploy import Deploy
@@ -62,7 +63,11 @@ def watch(deploy: Deploy, gates: Sequence[Gate]) -> tuple[Verdict, ...]:
     subject = _subject(deploy)
     clock.sleep(ports.metrics.scrape_interval)
     end = clock.monotonic() + window.total_seconds()
-    watches = [_Watch(gate=gate) for gate in gates]
+    multiple = _allowed_multiple(deploy)
+    watches = [
+        _Watch(gate=gate, earlier=tuple(deploy.earlier.get(gate.objective, ())), allowed_multiple=multiple)
+        for gate in gates
+    ]
     started: datetime | None = None
     silent = ""
     over = failed = False
@@ -89,6 +94,7 @@ def watch(deploy: Deploy, gates: Sequence[Gate]) -> tuple[Verdict, ...]:
         if verdict is not None:
             verdicts.append(verdict)
             deploy.emit(Judged(at=clock.now(), verdict=verdict))
+    _keep(deploy, verdicts)
     return tuple(verdicts)
 
 
@@ -129,6 +135,8 @@ class _Watch:
     """One gate over its window: what was read, and the ruling once there is one."""
 
     gate: Gate
+    earlier: tuple[Reading, ...]
+    allowed_multiple: float | None
     readings: list[Reading] = field(default_factory=list)
     unreadable: str = ""
     ruling: Ruling | None = None
@@ -158,6 +166,8 @@ class _Watch:
             readings=tuple(self.readings),
             scrape_interval=metrics.scrape_interval,
             over=over,
+            earlier=self.earlier,
+            allowed_multiple=self.allowed_multiple,
             unreadable=self.unreadable,
         )
         self.ruling = deploy.judge(evidence, self.gate.objective)
@@ -210,6 +220,22 @@ def _server_time(deploy: Deploy) -> tuple[datetime | None, str]:
 def _passed(deploy: Deploy) -> None:
     if deploy.reached is not None:
         deploy.passed_weights.add(deploy.reached)
+
+
+def _keep(deploy: Deploy, verdicts: Sequence[Verdict]) -> None:
+    """Keep what was counted: later steps of the same digest are judged with it."""
+    for verdict in verdicts:
+        if verdict.reading is not None:
+            deploy.earlier.setdefault(verdict.objective, []).append(verdict.reading)
+
+
+def _allowed_multiple(deploy: Deploy) -> float | None:
+    """Return how many times the limit the next weight may risk; None before the commitment and after it."""
+    weights = [stage.weight for stage in deploy.stages]
+    if deploy.committed or deploy.reached not in weights[:-1]:
+        return None
+    stage = deploy.stages[weights.index(deploy.reached) + 1]
+    return allowed_multiple(stage.weight, stage.window or deploy.slo.window)
 
 
 def _breach(verdict: Verdict) -> GateBreach:

@@ -50,7 +50,8 @@ def pending(place: Place) -> bool:
 def interrupted(place: Place, run: Running, weight: str) -> None:
     """Assert exit 2 within seconds, the old version alone, and that JUnit and the note say so."""
     assert run.end(within_s=20) == 2, run.out
-    assert "INTERRUPTED, rolled back, verified" in run.last
+    assert "INTERRUPTED" in run.last
+    assert "INTERNALERROR" not in run.out, run.out
     place.serves_only(place.old)
     assert place.history()[-1][1] == "deployed"
     assert place.helm_processes() == []
@@ -73,6 +74,7 @@ def interrupt_at_25(places: Places, deploys: Deploys, signals: Sequence[Sequence
             CLOCK.sleep(timedelta(milliseconds=200))
     for place, run, numbers in started:
         interrupted(place, run, "25%")
+        assert "INTERRUPTED, rolled back, verified" in run.last
         assert place.history()[-1][2] == "Rollback to 1"
         assert numbers[0].name in run.note
         assert run.out.count("the rollback goes on") == len(numbers) - 1
@@ -112,6 +114,23 @@ def test_sigterm_during_helm_upgrade(places: Places, deploys: Deploys) -> None:
         interrupted(place, run, "5%")
 
 
+@pytest.mark.long
+def test_sigterm_at_any_moment(places: Places, deploys: Deploys) -> None:
+    """Before, while and after Helm starts the canary: a recorded failure, the old version, no release pending."""
+    delays = [timedelta(milliseconds=60 * n) for n in range(24)]
+    while delays:
+        started = [
+            (place := places(), deploys.start(place, helm=helm, windows={"w5": 60}), delays.pop(0))
+            for helm in ("helm3", "helm4")
+        ]
+        for _, run, delay in started:
+            run.until(partial(run.says, "Canary at 5%\n"), "the canary's scenario begins")
+            CLOCK.sleep(delay)
+            run.send(signal.SIGTERM)
+        for place, run, _ in started:
+            interrupted(place, run, "5%")
+
+
 def test_a_release_left_pending_is_refused_and_mended(places: Places, deploys: Deploys, tmp_path: Path) -> None:
     """A killed Helm leaves its release pending: exit 4, nothing written; the command that is told mends it."""
     place = places()
@@ -136,6 +155,6 @@ def test_a_release_left_pending_is_refused_and_mended(places: Places, deploys: D
     )
     place.serves_only(place.old)
     run = deploys.start(place, windows={"w5": 60})
-    run.until(partial(place.at_weight, 5), "the next deploy has begun")
+    run.until(partial(run.says, "passed When 5% of the traffic"), "the next deploy has begun")
     run.send(signal.SIGTERM)
     interrupted(place, run, "5%")

@@ -88,6 +88,7 @@ def test_an_impossible_tail_is_refused(bad: int, total: int, ratio: float) -> No
         (evidence(reading(None, None, age=timedelta(minutes=2))), VerdictKind.NO_DATA, "120 s old"),
         (evidence(reading(None, None)), VerdictKind.NO_DATA, "no series"),
         (evidence(reading(0, 0)), VerdictKind.NO_DATA, "not one request"),
+        (evidence(reading(float("nan"), 0, value=0.0)), VerdictKind.NO_DATA, "nan requests are no count"),
         (evidence(reading(value=float("nan"))), VerdictKind.NO_DATA, "no value"),
         (evidence(reading(value=float("inf"))), VerdictKind.NO_DATA, "no value"),
         (evidence(reading(10_000, None)), VerdictKind.NO_DATA, "no value"),
@@ -141,6 +142,8 @@ def test_a_clear_breach_ends_the_window_early() -> None:
         reading(2_000, None, seen=timedelta(minutes=1)),
         reading(2_000, 100, seen=timedelta(minutes=1), problem="partial response"),
         reading(200, 5, seen=timedelta(minutes=1)),
+        reading(float("nan"), 5, value=0.5, seen=timedelta(minutes=1)),
+        reading(200, float("inf"), value=0.5, seen=timedelta(minutes=1)),
     ],
 )
 def test_nothing_else_ends_it_early(early: Reading) -> None:

@@ -7,13 +7,31 @@ from collections.abc import Callable
 import pytest
 
 from pytest_deploy.domain.event import Judged, Looked, WeightReached
+from pytest_deploy.domain.evidence_judge import EvidenceJudge
 from pytest_deploy.domain.fault import parse_fault
-from pytest_deploy.domain.verdict import VerdictKind
+from pytest_deploy.domain.judge import Judge
+from pytest_deploy.domain.measurement import Evidence, Objective
+from pytest_deploy.domain.verdict import Ruling, VerdictKind
 from pytest_deploy.engine import canary, drill, gates
 from pytest_deploy.errors import DeployError, GateBreach
 from tests.unit.engine.conftest import Bench
 
 Benches = Callable[..., Bench]
+
+
+class Recorded:
+    """A judge that keeps the evidence it was shown."""
+
+    name = "recorded"
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+        self.asked: list[Evidence] = []
+
+    def __call__(self, evidence: Evidence, objective: Objective) -> Ruling | None:
+        """Keep it, and let the judge speak."""
+        self.asked.append(evidence)
+        return self._judge(evidence, objective)
 
 
 def judge(bench: Bench, weight: int) -> None:
@@ -217,3 +235,26 @@ def test_metrics_that_go_away_in_the_window(bench: Benches) -> None:
     assert verdict.kind is VerdictKind.ERROR
     assert verdict.reading is not None
     assert verdict.watched == verdict.window
+
+
+def test_the_evidence_judge_pools_the_steps(bench: Benches) -> None:
+    """Each step is judged with the counts of those before it, and may risk less the more traffic comes next."""
+    made = bench()
+    made.deploy.judge = seen = Recorded(EvidenceJudge())
+    for weight in (5, 25, 50, 100):
+        canary.raise_to(made.at(weight), weight)
+        judge(made, weight)
+    final = [evidence for evidence in seen.asked if evidence.over][::2]
+    assert [len(evidence.earlier) for evidence in final] == [0, 1, 2, 3]
+    assert [evidence.allowed_multiple and round(evidence.allowed_multiple) for evidence in final] == [35, 17, 9, None]
+    assert made.deploy.passed_weights == {5, 25, 50, 100}
+
+
+def test_the_evidence_judge_stops_a_bad_canary(bench: Benches) -> None:
+    """A canary that fails one request in twenty is stopped by it, too."""
+    made = bench()
+    made.deploy.judge = EvidenceJudge()
+    drill.inject(made.deploy, parse_fault("error rate 5% at 5%"))
+    canary.raise_to(made.at(5), 5)
+    with pytest.raises(GateBreach, match="error rate at 5 %: FAIL"):
+        judge(made, 5)
