@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pytest_deploy.domain.action import promote, set_image
 from pytest_deploy.domain.event import WeightReached
 from pytest_deploy.domain.journal import Milestone
+from pytest_deploy.domain.patches import promote, set_image
 from pytest_deploy.domain.plan import Stage
 from pytest_deploy.domain.rollout import Phase, RolloutState
 from pytest_deploy.engine import preflight

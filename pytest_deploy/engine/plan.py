@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from pytest_deploy.domain.action import HelmRollback, abort, promote
+from pytest_deploy.domain.action import HelmRollback
+from pytest_deploy.domain.patches import abort, promote
 from pytest_deploy.domain.quantity import format_duration
 from pytest_deploy.domain.release import Digest
 from pytest_deploy.engine import preflight

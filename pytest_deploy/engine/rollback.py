@@ -13,18 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
-from pytest_deploy.domain.action import (
-    HelmRollback,
-    HelmUninstall,
-    Target,
-    Undo,
-    UndoKind,
-    abort,
-    promote_full,
-    set_image,
-)
+from pytest_deploy.domain.action import HelmRollback, HelmUninstall, Target, Undo, UndoKind
 from pytest_deploy.domain.event import RollbackEnded, RollbackStarted
 from pytest_deploy.domain.journal import Milestone
+from pytest_deploy.domain.patches import abort, promote_full, set_image
 from pytest_deploy.domain.rollout import HelmVersion, KnownGood, RolloutState
 from pytest_deploy.engine.deploy import Deploy
 from pytest_deploy.engine.waiting import until

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pytest_deploy.domain.action import Target, Undo, UndoKind, promote_full
+from pytest_deploy.domain.action import Target, Undo, UndoKind
+from pytest_deploy.domain.patches import promote_full
 from pytest_deploy.domain.release import Environment
 from pytest_deploy.domain.rollout import KnownGood, Pod, RolloutState
 from pytest_deploy.engine import preflight

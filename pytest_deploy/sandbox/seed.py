@@ -6,7 +6,8 @@ import hashlib
 from contextlib import suppress
 from datetime import timedelta
 
-from pytest_deploy.domain.action import Target, promote_full
+from pytest_deploy.domain.action import Target
+from pytest_deploy.domain.patches import promote_full
 from pytest_deploy.domain.release import Digest, Release
 from pytest_deploy.domain.rollout import Phase, RolloutState
 from pytest_deploy.domain.upgrade import release_target, rollout_target, upgrade

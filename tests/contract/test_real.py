@@ -300,7 +300,7 @@ class TestKubernetes(_Helm3, ClusterContract):
             "list secrets in prod",
         ]
         assert world.ports.cluster.identity(account).uid is None
-        from pytest_deploy.domain.action import abort
+        from pytest_deploy.domain.patches import abort
 
         target = replace(world.release, kubeconfig=str(kubeconfig))
         with pytest.raises(Rejected, match="403") as caught:

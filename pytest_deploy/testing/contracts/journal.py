@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pytest_deploy.domain.action import HelmRollback, HelmUninstall, HelmUpgrade, Target, Undo, UndoKind, promote
+from pytest_deploy.domain.action import HelmRollback, HelmUninstall, HelmUpgrade, Target, Undo, UndoKind
 from pytest_deploy.domain.journal import Entry, EntryState, Milestone, open_undos
+from pytest_deploy.domain.patches import promote
 from pytest_deploy.domain.rollout import KnownGood
 from pytest_deploy.ports import Journal
 from pytest_deploy.testing.contracts.world import NEW, OLD

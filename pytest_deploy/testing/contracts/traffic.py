@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_deploy.domain.action import abort, promote_full, set_image
+from pytest_deploy.domain.patches import abort, promote_full, set_image
 from pytest_deploy.domain.rollout import Phase, RolloutState
 from pytest_deploy.errors import Refused, Rejected
 from pytest_deploy.testing.contracts.world import NEW, OLD, STEPS, OnRelease, World

@@ -11,7 +11,8 @@ from typing import Protocol
 
 import pytest
 
-from pytest_deploy.domain.action import HelmRollback, HelmUpgrade, RolloutPatch, Target, promote
+from pytest_deploy.domain.action import HelmRollback, HelmUpgrade, RolloutPatch, Target
+from pytest_deploy.domain.patches import promote
 from pytest_deploy.domain.release import Digest, Environment, ImageRef
 from pytest_deploy.domain.rollout import Phase, RolloutState
 from pytest_deploy.ports import Ports

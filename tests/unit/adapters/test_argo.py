@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from pytest_deploy.adapters.argo import ArgoRollouts
-from pytest_deploy.domain.action import Target, promote, set_image
+from pytest_deploy.domain.action import Target
+from pytest_deploy.domain.patches import promote, set_image
 from pytest_deploy.domain.release import Environment
 from pytest_deploy.domain.rollout import Phase, Step, Version
 from pytest_deploy.errors import Refused, Rejected

@@ -7,16 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from pytest_deploy.domain.action import (
-    HelmRollback,
-    HelmUninstall,
-    HelmUpgrade,
-    Target,
-    abort,
-    promote,
-    promote_full,
-    set_image,
-)
+from pytest_deploy.domain.action import HelmRollback, HelmUninstall, HelmUpgrade, Target
+from pytest_deploy.domain.patches import abort, promote, promote_full, set_image
 from pytest_deploy.domain.rollout import HelmVersion
 
 TARGET = Target(environment="prod", context="acme-prod", namespace="shop", name="api")

@@ -19,10 +19,10 @@ from pytest_deploy.domain.action import (
     Target,
     Undo,
     UndoKind,
-    promote,
 )
 from pytest_deploy.domain.codec import from_json, to_json
 from pytest_deploy.domain.journal import Entry, EntryState
+from pytest_deploy.domain.patches import promote
 from pytest_deploy.domain.rollout import KnownGood
 
 TARGET = Target(environment="prod", context="c", namespace="n", name="svc")

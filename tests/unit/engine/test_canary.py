@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.domain.action import promote, set_image
 from pytest_deploy.domain.event import Fact, WeightReached
 from pytest_deploy.domain.journal import Milestone
+from pytest_deploy.domain.patches import promote, set_image
 from pytest_deploy.domain.rollout import HelmRevision, Phase, RolloutState
 from pytest_deploy.engine import canary
 from pytest_deploy.errors import DeployError, GateBreach, Refused, Rejected, ToolFailed, WaitTimedOut

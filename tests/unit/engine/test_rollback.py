@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.domain.action import HelmUninstall, HelmUpgrade, RolloutPatch, UndoKind, set_image
+from pytest_deploy.domain.action import HelmUninstall, HelmUpgrade, RolloutPatch, UndoKind
 from pytest_deploy.domain.event import Fact, RollbackEnded, RollbackStarted, Warned
 from pytest_deploy.domain.journal import Entry, Milestone
+from pytest_deploy.domain.patches import set_image
 from pytest_deploy.domain.rollout import HelmRevision, KnownGood, RolloutState, Version
 from pytest_deploy.engine import canary, rollback, staging
 from pytest_deploy.errors import DeployError, GateBreach, Rejected, RollbackError, ToolFailed, ToolMissing, Unreachable

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.domain.action import External, abort
+from pytest_deploy.domain.action import External
 from pytest_deploy.domain.event import ActionDone, ActionFailed, ActionStarted, Warned
 from pytest_deploy.domain.journal import EntryState
+from pytest_deploy.domain.patches import abort
 from pytest_deploy.errors import DeployCancelled, DeployError, ToolFailed
 from tests.unit.engine.conftest import Bench
 

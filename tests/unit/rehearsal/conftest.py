@@ -10,9 +10,10 @@ from typing import Protocol
 
 import pytest
 
-from pytest_deploy.domain.action import HelmRollback, HelmUpgrade, Target, abort, promote
+from pytest_deploy.domain.action import HelmRollback, HelmUpgrade, Target
 from pytest_deploy.domain.fault import Fault, parse_fault
 from pytest_deploy.domain.measurement import Kind, Objective, Reading, Subject
+from pytest_deploy.domain.patches import abort, promote
 from pytest_deploy.domain.release import Digest, Environment, ImageRef, Release, Strategy
 from pytest_deploy.domain.rollout import RolloutState
 from pytest_deploy.ports import CAPABILITIES

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_deploy.domain.action import abort, promote, promote_full, set_image
+from pytest_deploy.domain.patches import abort, promote, promote_full, set_image
 from pytest_deploy.domain.release import Digest
 from pytest_deploy.domain.rollout import Phase, Step
 from pytest_deploy.errors import Rejected
