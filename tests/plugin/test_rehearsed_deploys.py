@@ -214,7 +214,7 @@ def test_without_a_kube_context_it_is_refused(tmp_path: Path) -> None:
     "arguments",
     [
         ("features/prod_canary.feature::Pre-flight", "--rehearse"),
-        ("features/", "--rehearse", "-m", "canary"),
+        ("features/", "--rehearse", "-m", "canary and not slow"),
         ("features/prod_canary.feature", "--rehearse", "-k", "Pre-flight or Build"),
         ("--collect-only", "features/"),
     ],
