@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from pytest_deploy.domain.event import ScenarioEnded, ScenarioStarted, StepEnded, StepStarted
 from pytest_deploy.domain.outcome import Outcome, exit_status
 from pytest_deploy.engine import canary, finish
-from pytest_deploy.engine.deploy import Deploy
+from pytest_deploy.engine.deploy import Deploy, Ending
 from pytest_deploy.errors import DeployCancelled, DeployError, RollbackError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Run:
         deploy = self.deploy
         if deploy is None:
             return None
-        if deploy.drill and deploy.ended is not None and deploy.ended is not deploy.ended.COMMITTED:
+        if deploy.drill and deploy.ended is not None and deploy.ended is not Ending.COMMITTED:
             return f"the drill has ended as expected: {deploy.ended.value}"
         if deploy.failure is not None and not deploy.drill:
             return f"'{deploy.failure.scenario}' stopped the deploy ({deploy.failure.cause})"
