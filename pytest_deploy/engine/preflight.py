@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pytest_deploy.domain.action import HelmRollback, HelmUninstall, HelmUpgrade, Json, Target
 from pytest_deploy.domain.event import KnownGoodCaptured
 from pytest_deploy.domain.manifests import config_changes, container_image, find_rollout, rollout_steps
+from pytest_deploy.domain.patches import abort
 from pytest_deploy.domain.plan import mending_yaml, rollout_problems
 from pytest_deploy.domain.release import Digest, Environment, Strategy
 from pytest_deploy.domain.rollout import HelmRevision, KnownGood, Permission, RolloutState, Step
@@ -36,7 +37,7 @@ def stack(deploy: Deploy) -> None:
             f"strategy {deploy.release.strategy} is not built yet", hint="use strategy: canary in deploy.yaml"
         )
     state = _rollout(deploy)
-    _check_rests(state)
+    _check_rests(deploy, state)
     if deploy.release_target() is None:
         steps, source = state.steps, f"the live Rollout {state.name}"
     else:
@@ -191,12 +192,14 @@ def _rollout(deploy: Deploy) -> RolloutState:
     return state
 
 
-def _check_rests(state: RolloutState) -> None:
+def _check_rests(deploy: Deploy, state: RolloutState) -> None:
     if state.observed and state.promoted and not state.aborted and not state.held_by_spec and not state.pauses:
         return
     raise Refused(
         f"{state.name} is not at rest, somebody else may be deploying: {state.words}",
-        hint="end that deploy first (promote it or take it back)",
+        hint="end that deploy first; to take it back: "
+        + deploy.ports.describe(abort(deploy.rollout_target(), template_hash=state.current_hash))
+        + ", then helm rollback to the revision before it",
     )
 
 
