@@ -10,10 +10,13 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from pytest_deploy.domain.outcome import Mode
 
-__all__ = ["Asked", "confirmed", "reasons"]
+__all__ = ["Asked", "confirmed", "incompatible", "reasons", "refusal"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,3 +81,35 @@ def confirmed(
             "and there is no terminal to ask"
         )
     return None if answer.strip() == service else f"not confirmed: {answer.strip()!r} is not {service!r}"
+
+
+def incompatible(config: pytest.Config) -> dict[str, str]:
+    """Return the options in force that a deploy can't live with, each with its reason."""
+    option: Callable[..., Any] = config.getoption
+    found: dict[str, str] = {}
+    if option("reruns", None):
+        found["--reruns"] = "a failed deploy is rolled back, never tried again blindly"
+    if option("lf", default=False) or option("failedfirst", default=False):
+        found["--lf/--ff"] = "a deploy runs whole and in order"
+    if option("random_order", None) or option("random_order_bucket", None):
+        found["random order"] = "the scenarios of a deploy are its phases"
+    if (option("timeout_method", None) or _ini(config, "timeout_method")) == "thread":
+        found["pytest-timeout's thread method"] = "it ends the process without a rollback; use --timeout-method signal"
+    return found
+
+
+def _ini(config: pytest.Config, name: str) -> object:
+    """Return a setting of another plugin; None where that plugin is not installed."""
+    try:
+        return config.getini(name)
+    except ValueError:
+        return None
+
+
+def refusal(no: list[str]) -> str:
+    """Return the whole refusal: every reason, and the next move."""
+    lines = "\n".join(f"  - {line}" for line in dict.fromkeys(no))
+    return (
+        f"deploy REFUSED, nothing changed, nothing contacted:\n{lines}\n"
+        "  next: correct this and run one whole feature (pytest features/prod_canary.feature), or rehearse: --rehearse"
+    )

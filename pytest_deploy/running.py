@@ -159,9 +159,11 @@ class Run:
             self.deploy.emit(ScenarioEnded(at=at, title=title, status="not run", reason=reason))
 
     def roll_back(self, signals: Signals) -> None:
-        """Take back what is open after a failure; may be called again; raises RollbackError."""
+        """Take back what is open after a failure; raises RollbackError, once: later calls do nothing then."""
         deploy = self.deploy
-        if deploy is not None and (deploy.failure is not None or signals.pending):
+        if deploy is None or deploy.rollback_error is not None:
+            return
+        if deploy.failure is not None or signals.pending:
             signals.armed = False
             finish.roll_back(deploy)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_deploy.admission import Asked, confirmed, reasons
+from pytest_deploy.admission import Asked, confirmed, incompatible, reasons, refusal
 from pytest_deploy.collect import LABELS, FeatureModule
 from pytest_deploy.domain.outcome import Mode
 from pytest_deploy.errors import ConfigError, Refused
@@ -111,12 +112,12 @@ class DeploySession:
             features=[module.path for module in by_feature],
             selected=sum(len(items) for items in by_feature.values()),
             collected=sum(len({(s.title, s.scenario) for s in module.resolved}) for module in by_feature),
-            plugins=_incompatible(self._config),
+            plugins=incompatible(self._config),
             invocation_dir=self._config.invocation_params.dir,
         )
         no = list(reasons(asked))
         if no:
-            raise pytest.UsageError(_refusal(no))
+            raise pytest.UsageError(refusal(no))
         prepared = []
         for module, items in by_feature.items():
             try:
@@ -131,7 +132,7 @@ class DeploySession:
             )
             no += [not_confirmed] if not_confirmed else []
         if no:
-            raise pytest.UsageError(_refusal(no))
+            raise pytest.UsageError(refusal(no))
         for module, ready in prepared:
             self._session.runs[module.path] = Run(
                 feature=outline.place_of(module.path, 1, options.root).rpartition(":")[0],
@@ -201,13 +202,16 @@ class DeploySession:
             finally:
                 self._signals.armed = False
 
-    @pytest.hookimpl(wrapper=True)
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Keep the first failure, whatever raised it; only an explicit passed call counts as passed."""
-        report = yield
         run = self._run(item)
+        if run is not None and call.excinfo is not None:
+            raised = call.excinfo.value
+            call.excinfo = pytest.ExceptionInfo.from_exception(raised.with_traceback(_with_lines(raised.__traceback__)))
+        report = yield
         if run is None or call.when == "teardown":
             return report
         error = call.excinfo.value if call.excinfo is not None else None
@@ -259,6 +263,18 @@ class DeploySession:
             self._pytest_session.shouldstop = reason
 
 
+def _with_lines(traceback: TracebackType | None) -> TracebackType | None:
+    """Return the traceback without the frames that have no line.
+
+    A signal that arrives between two lines raises in such a frame, and pytest can't show one.
+    """
+    if traceback is None:
+        return None
+    rest, line = _with_lines(traceback.tb_next), traceback.tb_lineno
+    known: int | None = line  # typeshed says that it always is
+    return rest if known is None else TracebackType(rest, traceback.tb_frame, traceback.tb_lasti, line)
+
+
 def _title(item: pytest.Item) -> str:
     """Return the scenario's title with its Examples filled in."""
     module = item.getparent(FeatureModule)
@@ -269,34 +285,3 @@ def _title(item: pytest.Item) -> str:
         if step.scenario == name and dict(step.example) == dict(example):
             return step.title
     return str(item.name)
-
-
-def _incompatible(config: pytest.Config) -> dict[str, str]:
-    """Return the options in force that a deploy can't live with, each with its reason."""
-    option: Callable[..., Any] = config.getoption
-    found: dict[str, str] = {}
-    if option("reruns", None):
-        found["--reruns"] = "a failed deploy is rolled back, never tried again blindly"
-    if option("lf", default=False) or option("failedfirst", default=False):
-        found["--lf/--ff"] = "a deploy runs whole and in order"
-    if option("random_order", None) or option("random_order_bucket", None):
-        found["random order"] = "the scenarios of a deploy are its phases"
-    if (option("timeout_method", None) or _ini(config, "timeout_method")) == "thread":
-        found["pytest-timeout's thread method"] = "it ends the process without a rollback; use --timeout-method signal"
-    return found
-
-
-def _ini(config: pytest.Config, name: str) -> object:
-    """Return a setting of another plugin; None where that plugin is not installed."""
-    try:
-        return config.getini(name)
-    except ValueError:
-        return None
-
-
-def _refusal(no: list[str]) -> str:
-    lines = "\n".join(f"  - {line}" for line in dict.fromkeys(no))
-    return (
-        f"deploy REFUSED, nothing changed, nothing contacted:\n{lines}\n"
-        "  next: correct this and run one whole feature (pytest features/prod_canary.feature), or rehearse: --rehearse"
-    )

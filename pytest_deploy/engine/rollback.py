@@ -8,7 +8,7 @@ Helm's own history.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,6 +24,7 @@ from pytest_deploy.errors import DeployError, Rejected, RollbackError
 
 __all__ = ["undo_all", "verify"]
 
+_FOREIGN = "foreign change"
 _TRIES = 3
 """How often a refused guarded patch is built anew from a fresh look: the controller writes the same object."""
 
@@ -169,10 +170,17 @@ def _restore(way: _Way) -> tuple[str, ...]:
 def _check_ours(way: _Way) -> None:
     """Leave alone what somebody else deployed over us: it may be the hotfix that everybody waits for."""
     state, ours = way.state(), way.deploy.image.pinned
+    if state.held_by_spec:
+        raise DeployError(
+            "somebody paused the rollout by hand (spec.paused), so that it obeys neither abort nor rollback: "
+            f"{state.words}",
+            cause=_FOREIGN,
+        )
     if state.image not in {ours, way.good.image}:
         raise DeployError(
             f"the rollout wants {state.image} now, neither ours ({ours}) nor what ran before ({way.good.image}): "
-            "somebody else deployed meanwhile, and that is not overwritten"
+            "somebody else deployed meanwhile, and that is not overwritten",
+            cause=_FOREIGN,
         )
 
 
@@ -268,8 +276,8 @@ def _uninstall(deploy: Deploy, undo: Undo) -> tuple[str, ...]:
 
 def _failed(deploy: Deploy, undo: Undo, error: Exception) -> RollbackError:
     left: list[str] = []
-    commands: list[str] = []
-    rollout, release, good = undo.rollout, undo.release, undo.known_good
+    rollout, release = undo.rollout, undo.release
+    state: RolloutState | None = None
     if rollout is not None:
         try:
             state = deploy.ports.traffic.state(rollout)
@@ -278,24 +286,34 @@ def _failed(deploy: Deploy, undo: Undo, error: Exception) -> RollbackError:
             )
         except Exception as unread:  # noqa: BLE001 - what is known is told all the same
             left.append(f"Rollout {rollout}: could not be read ({unread})")
-        config = f"--kubeconfig {shlex.quote(rollout.kubeconfig)} " if rollout.kubeconfig else ""
-        where = f"{config}--context {rollout.context} -n {rollout.namespace}"
-        commands.append(f"kubectl {where} get rollouts.argoproj.io,replicasets,pods")
-        commands.append(
-            f"kubectl {where} patch rollouts.argoproj.io {rollout.name} --subresource status --type merge "
-            '-p \'{"status":{"abort":true}}\''
-        )
     if release is not None:
         try:
             history = deploy.ports.helm.history(release)
             left += [f"Helm {release}: revision {r.number} {r.status} ({r.description})" for r in history[-3:]]
         except Exception as unread:  # noqa: BLE001 - what is known is told all the same
             left.append(f"Helm {release}: could not be read ({unread})")
-        if good is not None and good.revision is not None:
-            back = HelmRollback(target=release, revision=good.revision, timeout=undo.timeout)
-            commands.append(shlex.join(back.argv(deploy.ports.helm_binary, _helm_version(deploy))))
     words = str(error) if isinstance(error, DeployError) else repr(error)
+    paused = state is not None and state.held_by_spec
+    # What a stranger deployed is looked at, never taken back by a command of ours.
+    strangers = isinstance(error, DeployError) and error.cause == _FOREIGN and not paused
+    commands = list(_commands(deploy, undo, paused=paused))[: 1 if strangers else None]
     return RollbackError(f"the rollback failed: {words}", left_behind=left, commands=commands)
+
+
+def _commands(deploy: Deploy, undo: Undo, *, paused: bool) -> Iterator[str]:
+    """Yield what a human runs next: look, then (un-pause,) abort and go back to the known-good revision."""
+    rollout, release, good = undo.rollout, undo.release, undo.known_good
+    if rollout is not None:
+        config = f"--kubeconfig {shlex.quote(rollout.kubeconfig)} " if rollout.kubeconfig else ""
+        where = f"{config}--context {rollout.context} -n {rollout.namespace}"
+        patch = f"kubectl {where} patch rollouts.argoproj.io {rollout.name}"
+        yield f"kubectl {where} get rollouts.argoproj.io,replicasets,pods"
+        if paused:
+            yield patch + ' --type merge -p \'{"spec":{"paused":false}}\''
+        yield patch + ' --subresource status --type merge -p \'{"status":{"abort":true}}\''
+    if release is not None and good is not None and good.revision is not None:
+        back = HelmRollback(target=release, revision=good.revision, timeout=undo.timeout)
+        yield shlex.join(back.argv(deploy.ports.helm_binary, _helm_version(deploy)))
 
 
 def _helm_version(deploy: Deploy) -> HelmVersion:

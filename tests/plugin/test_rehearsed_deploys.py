@@ -305,3 +305,31 @@ def test_plain_tests_are_as_ever(pytester: pytest.Pytester) -> None:
     """A session without features keeps pytest's own exit statuses."""
     pytester.makepyfile("def test_one(): assert False")
     assert pytester.runpytest_inprocess().ret == 1
+
+
+def test_a_signal_between_two_lines_is_shown(tmp_path: Path) -> None:
+    """A frame that has no line (a signal came between two) breaks no report: exit 2, a failure in JUnit."""
+    feature = tmp_path / "between.feature"
+    text = (ROOT / "features" / "prod_canary.feature").read_text("utf-8")
+    feature.write_text(
+        text.replace(
+            "of the traffic goes to the canary\n", "of the traffic goes to the canary\n    And a signal comes\n"
+        )
+    )
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "steps").mkdir()
+    (tmp_path / "steps" / "signal.py").write_text(
+        "from pytest_bdd import when\n"
+        "from pytest_deploy.errors import DeployCancelled\n"
+        "def between():\n"
+        "    raise DeployCancelled('SIGTERM')\n"
+        "between.__code__ = between.__code__.replace(co_linetable=b'')\n"
+        "@when('a signal comes')\n"
+        "def comes(deploy):\n"
+        "    between()\n"
+    )
+    ran = Ran(tmp_path, str(feature), "--rehearse", "--deploy-config", str(ROOT / "deploy.yaml"))
+    assert ran.status == 2, ran.out
+    assert "INTERNALERROR" not in ran.out
+    assert "INTERRUPTED, rolled back, verified" in ran.last
+    assert "failure" in ran.junit.values()

@@ -625,3 +625,18 @@ def test_the_proof_misses_nothing(bench: Benches) -> None:
         {"weight_percent": 5.0},
     ):
         assert rollback.verify(replace(state, **wrong), good) == (), wrong
+
+
+def test_a_pause_by_hand_is_told_at_once(bench: Benches) -> None:
+    """A rollout that somebody paused obeys nothing: no waiting, exit to a human, with the un-pause to run first."""
+    made = bench()
+    made.pass_through(5)
+    made.alter(
+        "traffic",
+        state=lambda original, target: replace(original(target), held_by_spec=True),
+    )
+    began = made.world.clock.monotonic()
+    error = wanting(made)
+    assert "paused the rollout by hand" in str(error)
+    assert '{"spec":{"paused":false}}' in error.commands[1]
+    assert made.world.clock.monotonic() - began < 5
