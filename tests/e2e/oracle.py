@@ -160,8 +160,14 @@ class Place:
             assert json.loads(selector)["rollouts-pod-template-hash"] == status["stableRS"], service
 
     def untouched(self) -> object:
-        """Return all that a deploy could have written: equal before and after, nothing was."""
-        return self.history(), self.rollout()["metadata"]["generation"], self.rollout()["status"], self.pods()
+        """Return all that a deploy could have written: equal before and after, nothing was.
+
+        Of the status what a deploy patches or moves; counts and conditions go on changing while pods settle.
+        """
+        rollout = self.rollout()
+        written = ("abort", "promoteFull", "pauseConditions", "currentStepIndex", "currentPodHash", "stableRS")
+        status = {key: rollout["status"].get(key) for key in written}
+        return self.history(), rollout["metadata"]["generation"], rollout["spec"], status
 
     def helm_processes(self) -> list[str]:
         """Return the command lines of Helm processes that work on this namespace."""

@@ -202,8 +202,8 @@ def test_faults_show_in_prometheus(world: World, canary: tuple[str, str]) -> Non
         "histogram_quantile(0.95, sum by (le, pod_template_hash) "
         '(rate(http_request_duration_seconds_bucket{namespace="prod"}[5s])))'
     )
-    (played,) = world.faults("PUT", [{"what": "p95 latency", "amount": 0.9, **entry}])
-    assert played["version"] == new
+    world.faults("PUT", [{"what": "p95 latency", "amount": 0.9, **entry}])
+    eventually(lambda: world.faults("GET")[0]["version"] == new, "the fault is bound to the canary")
     eventually(lambda: world.query(quantile).get(new) == pytest.approx(0.9, rel=0.1), "the canary's p95 is 900 ms")
     (played,) = world.faults("GET")
     assert played["began"]
