@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pytest_deploy.domain import action, event
+from pytest_deploy.domain import action, event, patches
 from pytest_deploy.domain.measurement import Kind, Objective, Reading, Subject
 from pytest_deploy.domain.outcome import Mode, Outcome
 from pytest_deploy.domain.rollout import KnownGood, Phase, RolloutState, Version
@@ -96,7 +96,7 @@ class Story:
         self.tell(event.ScenarioStarted, title=title, place=f"{FEATURE}:{line}")
         told = {"keyword": "When", "text": f"{weight}% of the traffic goes to the canary"}
         self.tell(event.StepStarted, place=f"{FEATURE}:{line + 1}", **told)
-        patch = action.promote(TARGET, step_index=1, template_hash="9c1d", weight=weight)
+        patch = patches.promote(TARGET, step_index=1, template_hash="9c1d", weight=weight)
         self.act(patch, " ".join(patch.argv()))
         for left_s in range(4, 0, -1):
             left = timedelta(seconds=left_s)
@@ -132,7 +132,7 @@ class Story:
         """Tell of the way back."""
         where = f"checkout-api in acme-prod/prod-us-east-1 back to {OLD}"
         self.tell(event.RollbackStarted, cause="error rate", target=where)
-        patch = action.abort(TARGET, template_hash="9c1d")
+        patch = patches.abort(TARGET, template_hash="9c1d")
         self.act(patch, " ".join(patch.argv()))
         rollback = action.HelmRollback(target=TARGET, revision=41, timeout=WINDOW)
         self.act(rollback, "helm rollback checkout-api 41", error=error, said="Rollback was a success!")
