@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from pytest_deploy.domain.quantity import format_ms, format_ratio
+
 __all__ = ["Evidence", "Kind", "Objective", "Reading", "Subject"]
 
 
@@ -41,10 +43,7 @@ class Objective:
 
     def show(self, value: float) -> str:
         """Return a value of this objective with its unit: ``0.50 %`` or ``300 ms``."""
-        if self.kind is Kind.LATENCY:
-            return f"{value * 1000:.0f} ms"
-        percent = value * 100
-        return f"{percent:.2f} %" if percent >= 0.01 or percent == 0 else f"{percent:.2g} %"
+        return format_ms(value * 1000) if self.kind is Kind.LATENCY else format_ratio(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
