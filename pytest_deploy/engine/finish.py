@@ -36,8 +36,8 @@ def close(deploy: Deploy) -> Outcome:
 
     Call ``roll_back`` first; what is still open here is NEEDS_HUMAN.
     """
-    outcome = _outcome(deploy)
     _mend(deploy)
+    outcome = _outcome(deploy)
     if outcome is not Outcome.NEEDS_HUMAN and deploy.tx.opened:
         try:
             deploy.tx.milestone(Milestone.CLOSED, observed=outcome.words)
@@ -57,6 +57,8 @@ def _mend(deploy: Deploy) -> None:
         if deploy.ended is Ending.HUMAN:
             rollback.undo_all(deploy)
     except DeployError as error:
+        if isinstance(error, RollbackError):
+            deploy.ended, deploy.rollback_error = None, error
         deploy.warn(f"the drill left its world broken: {error}")
 
 

@@ -182,13 +182,13 @@ def test_a_drill_that_called_a_human(bench: Benches) -> None:
 
 
 def test_a_world_that_cant_be_mended(bench: Benches) -> None:
-    """The drill has passed all the same; that its world is broken is told, not raised."""
+    """A way back that is broken in earnest, not by the drill, needs a human: exit 7, and the journal stays open."""
     made = bench(drill=True)
     made.pass_through(5)
     made.fault("error rate 5%")
     made.alter("helm", execute=lambda original, action: (_ for _ in ()).throw(ToolFailed("no ConfigMap")))
     drill.must_call_human(made.deploy, "x.feature:20")
-    assert end(made) is Outcome.DRILL_CALLED_HUMAN
+    assert end(made) is Outcome.NEEDS_HUMAN
     assert made.told(Warned)[0].text.startswith("the drill left its world broken: the rollback failed: no ConfigMap")
 
 
