@@ -37,7 +37,7 @@ lint: $(READY) ## Formatter, linter, types, layers
 	$(BIN)/lint-imports
 
 toolchain: $(READY) ## Build the real parts that can't be downloaded, into a cache outside the checkout
-	$(BIN)/python toolchain/build.py sandbox
+	$(BIN)/python toolchain/build.py sandbox prometheus2
 
 sandbox-canary: toolchain ## The main job on real parts, with short windows; HELM=helm4 for the other major
 	$(BIN)/pytest features/prod_canary.feature --sandbox --sandbox-speed 20 --deploy-set tools.helm=$(HELM)

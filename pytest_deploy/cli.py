@@ -12,6 +12,9 @@ import click
 if TYPE_CHECKING:
     from pytest_deploy.sandbox import Stack
 
+from pytest_deploy.cli_decide import decide
+from pytest_deploy.cli_decide import status as open_status
+from pytest_deploy.cli_gate import gate
 from pytest_deploy.errors import ConfigError, DeployError, Refused
 
 __all__ = ["main"]
@@ -59,6 +62,11 @@ def lint(paths: tuple[Path, ...]) -> None:
 
     given = [str(path) for path in paths] or ["features"]
     sys.exit(0 if pytest.main(["--collect-only", "-q", *given]) in {0, 5} else 4)
+
+
+cli.add_command(gate)
+cli.add_command(decide)
+cli.add_command(open_status, "status")
 
 
 @cli.group(epilog="Example: pytest-deploy sandbox up --name mine")
@@ -122,7 +130,15 @@ def _show(stack: Stack, *, as_json: bool) -> None:
 def main() -> None:
     """Run the command line; errors are told without a traceback, with the exit statuses of the README."""
     try:
-        cli()
+        sys.exit(cli(standalone_mode=False))
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(4)
+    except click.Abort:
+        click.echo("pytest-deploy: interrupted", err=True)
+        sys.exit(2)
     except (Refused, ConfigError) as error:
         click.echo(f"pytest-deploy: {error}", err=True)
         sys.exit(4)

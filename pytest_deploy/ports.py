@@ -24,6 +24,7 @@ from pytest_deploy.domain.action import (
 from pytest_deploy.domain.fault import Fault
 from pytest_deploy.domain.journal import Entry
 from pytest_deploy.domain.measurement import Objective, Reading, Subject
+from pytest_deploy.domain.policy import Decision
 from pytest_deploy.domain.release import Digest, Environment, ImageRef
 from pytest_deploy.domain.rollout import (
     ClusterIdentity,
@@ -42,8 +43,11 @@ __all__ = [
     "Faults",
     "Helm",
     "Journal",
+    "Load",
     "Metrics",
     "Ports",
+    "ScriptResult",
+    "Scripts",
     "Traffic",
 ]
 
@@ -73,6 +77,14 @@ class Journal(Protocol):
 
     def entries(self) -> Sequence[Entry]:
         """Return all entries of this deploy, in order."""
+        ...
+
+    def decision(self, hold: int) -> Decision | None:
+        """Return what a person has decided about the hold with this sequence number; None: nothing yet.
+
+        Raises:
+            DeployError: the journal can't be read.
+        """
         ...
 
 
@@ -151,6 +163,17 @@ class Metrics(Protocol):
         """
         ...
 
+    def problems(self, objective: Objective, subject: Subject) -> Sequence[str]:
+        """Return what would keep this objective from ever being judged, asked before anything is changed.
+
+        An unknown metric or query, a label that is missing, no bucket that ends at the limit (with the bucket to
+        add): each in words with its mend; () when it can be judged.
+
+        Raises:
+            RemoteError, MeasurementError: as ``read``.
+        """
+        ...
+
     @property
     def scrape_interval(self) -> timedelta:
         """How often the server takes samples."""
@@ -159,6 +182,26 @@ class Metrics(Protocol):
     @property
     def tells_versions_apart(self) -> bool:
         """Whether a version has series of its own; else only the whole service can be read."""
+        ...
+
+
+class Scripts(Protocol):
+    """Runs a team's own gate program: ``./scripts/check-slo.sh <service> <step-percent>``."""
+
+    def check(self, path: str, service: str, weight_percent: int) -> ScriptResult:
+        """Run it and return how it ended; raises Refused, ToolMissing or ToolTimedOut: no verdict, never a yes."""
+        ...
+
+
+class Load(Protocol):
+    """Makes requests for services that have too little traffic of their own."""
+
+    def start(self, label: str) -> None:
+        """Begin; each request carries the label. Raises DeployError where it can't begin."""
+        ...
+
+    def stop(self) -> str:
+        """End, and return in words what was sent and how it was answered; "" when nothing ran."""
         ...
 
 
@@ -219,6 +262,20 @@ CAPABILITIES: Mapping[str, str] = {
 """Each section of deploy.yaml that may be absent, and the work that is then not done."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptResult:
+    """How a gate's program ended: 0 says that the SLO holds, 1 that it does not, all else that it can't tell.
+
+    Args:
+        words: the last lines that it printed.
+        command: as it was run.
+    """
+
+    status: int
+    words: str
+    command: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ports:
     """Everything a deploy may touch.
@@ -226,6 +283,7 @@ class Ports:
     Args:
         capabilities: by section name of deploy.yaml; one that is absent is off.
         faults: None in the real world.
+        load: None: the service's own traffic alone is judged.
         helm_binary: as commands show it.
     """
 
@@ -238,6 +296,8 @@ class Ports:
     builder: Builder | None = None
     capabilities: Mapping[str, Capability] = field(default_factory=dict)
     faults: Faults | None = None
+    scripts: Scripts | None = None
+    load: Load | None = None
     helm_binary: str = "helm"
 
     def describe(self, action: Action) -> str:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_deploy.domain.fault import Fault, FaultKind, parse_fault
+from pytest_deploy.domain.gate_terms import Terms, gate_problems, stage_problems
 from pytest_deploy.domain.outcome import Mode
 from pytest_deploy.domain.plan import Stage
+from pytest_deploy.domain.query import UNITS
 from pytest_deploy.domain.release import Environment, Release
 from pytest_deploy.errors import ConfigError
 from pytest_deploy.steps import outline
@@ -138,6 +140,12 @@ def prepare(options: Options, feature: Path, steps: Sequence[outline.StepAsked],
         service, environment = bound
         if service != release.service:
             problems.append(f"{name}: the feature deploys {service!r}, deploy.yaml describes {release.service!r}")
+        problems += [
+            f"{outline.place_of(step.path, step.line, options.root)}: {named!r} is another service: "
+            f"this feature deploys {service!r}"
+            for step in steps
+            if (named := step.args.get("service", service)) != service
+        ]
         if environment not in release.environments:
             known = ", ".join(release.environments)
             problems.append(f"{name}: deploy.yaml has no environment {environment!r}, only: {known}")
@@ -149,7 +157,7 @@ def prepare(options: Options, feature: Path, steps: Sequence[outline.StepAsked],
         ]
     chosen = [step for step in steps if step.title in titles]
     stages = outline.stages(chosen, config.slo, options.root)
-    problems += _stage_problems(stages, drill=outline.is_drill(steps))
+    problems += _gate_problems(stages, config, options, drill=outline.is_drill(steps))
     if problems or bound is None:
         raise ConfigError(problems)
     faults += _provoked(faults, stages)
@@ -183,27 +191,15 @@ def _load(options: Options, feature: Path) -> DeployConfig:
     return load(own, overrides=options.overrides, root=options.root)
 
 
-def _stage_problems(stages: Sequence[Stage], *, drill: bool) -> list[str]:
-    problems = [
-        f"{stage.place}: {stage.weight} % has no gate: a step that nothing judges can't pass; "
-        "let Then for <window> the error rate stays at or below <limit> follow"
-        for stage in stages
-        if not stage.gates and not drill
-    ]
-    weights = [stage.weight for stage in stages]
-    if weights != sorted(set(weights)):
-        shown = ", ".join(f"{weight}%" for weight in weights)
-        problems.append(f"{stages[0].place}: the canary's weights must rise, each once: {shown}")
-    if weights and weights[-1] != 100 and not drill:
-        problems.append(f"{stages[-1].place}: the last weight is {weights[-1]}%: the commitment follows 100% only")
-    for stage in stages:
-        names = [gate.objective.name for gate in stage.gates]
-        problems += [
-            f"{gate.place}: a second gate for the {gate.objective.name} at {stage.weight} %"
-            for index, gate in enumerate(stage.gates)
-            if gate.objective.name in names[:index]
-        ]
-    return problems
+def _gate_problems(stages: Sequence[Stage], config: DeployConfig, options: Options, *, drill: bool) -> list[str]:
+    terms = Terms(
+        scrape_interval=config.metrics.scrape_interval,
+        divisor=options.speed,
+        judge=config.gate.judge,
+        tells_versions_apart=config.metrics.tells_versions_apart,
+        units={**UNITS, **{name: query.unit for name, query in config.metrics.named_queries.items()}},
+    )
+    return [*stage_problems(stages, drill=drill), *gate_problems(stages, terms)]
 
 
 _HARMLESS = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pytest_deploy.domain.event import ScenarioEnded, ScenarioStarted, StepEnded, StepStarted
 from pytest_deploy.domain.outcome import Outcome, exit_status
-from pytest_deploy.engine import canary, finish
+from pytest_deploy.engine import canary, finish, gates
 from pytest_deploy.engine.deploy import Deploy, Ending
 from pytest_deploy.errors import DeployCancelled, DeployError, RollbackError
 
@@ -103,6 +103,7 @@ class Run:
     def step_ends(self, keyword: str, text: str, error: BaseException | None) -> None:
         """A step ended: well, or with an error that is kept as the deploy's failure."""
         deploy = self.opened()
+        gates.plain_step(deploy, error)
         status, detail = deploy.step_status, deploy.step_detail
         if error is not None:
             status = "failed" if isinstance(error, AssertionError) else "broken"

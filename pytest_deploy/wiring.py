@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_deploy.domain.event import DeployStarted, PlanMade
-from pytest_deploy.domain.evidence_judge import EvidenceJudge
-from pytest_deploy.domain.journal import Milestone
-from pytest_deploy.domain.judge import Contract, Judge, RuleBook
 from pytest_deploy.engine import drill, plan
 from pytest_deploy.engine.deploy import Deploy, Limits
 from pytest_deploy.errors import ToolMissing
@@ -38,7 +35,7 @@ def open_deploy(
         DeployError: the world can't be had (no kube context, no sandbox, a missing tool).
     """
     from pytest_deploy.report import Console, Redactor, Reporting
-    from pytest_deploy.worlds import world
+    from pytest_deploy.worlds import Wanted, world
 
     options, release = prepared.options, prepared.release
     now = datetime.now(UTC)
@@ -48,23 +45,26 @@ def open_deploy(
         color = terminal.is_terminal and "NO_COLOR" not in os.environ
         width = shutil.get_terminal_size((120, 24)).columns
         console = Console(terminal.write, tty=terminal.is_terminal, width=width, color=color)
+    made = world(
+        options.mode,
+        Wanted(
+            config=prepared.config,
+            release=release,
+            environment=prepared.environment.name,
+            folder=options.reports / deploy_id,
+            deploy_id=deploy_id,
+            environ=os.environ,
+            say=terminal.line,
+        ),
+    )
     reporting = Reporting(
         options.reports,
         deploy_id,
         console,
-        Redactor(()),
+        Redactor(made.secrets),
         labels=lambda title: labels.get(title, ()),
         allure_dir=options.allure_dir,
         environ=os.environ,
-    )
-    made = world(
-        options.mode,
-        prepared.config,
-        release,
-        prepared.environment.name,
-        options.reports / deploy_id,
-        deploy_id,
-        terminal.line,
     )
     deploy = Deploy(
         id=deploy_id,
@@ -74,7 +74,8 @@ def open_deploy(
         slo=prepared.config.slo,
         stages=prepared.stages,
         limits=_limits(prepared),
-        judge=_judge(prepared),
+        judge=prepared.config.gate.rules,
+        policy=prepared.config.gate.policy,
         ports=made.ports,
         emit=reporting,
         labels={"deploy-id": deploy_id.lower()},
@@ -82,13 +83,7 @@ def open_deploy(
         installs=prepared.installs,
     )
     _announce(deploy, prepared)
-    deploy.tx.milestone(Milestone.OPENED, observed=f"{release.service} to {prepared.environment.name}")
     return deploy, reporting
-
-
-def _judge(prepared: Prepared) -> Judge:
-    gate = prepared.config.gate
-    return EvidenceJudge() if gate.judge is RuleBook.EVIDENCE else Contract(min_requests=gate.min_requests)
 
 
 def _limits(prepared: Prepared) -> Limits:

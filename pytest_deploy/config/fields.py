@@ -24,6 +24,7 @@ __all__ = [
     "Steps",
     "Text",
     "Unbuilt",
+    "variables",
 ]
 
 _DAY_MINUTES = 24 * 60
@@ -31,6 +32,7 @@ _SECOND_MINUTES = 1 / 60
 _LARGEST = 86_400_000  # arbitrary: a day in milliseconds; far above any latency or interval
 _LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
 _METRIC = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HELM_NAME_MAX = 53
 """Helm's limit for a release name, which is the service's where nothing else is said:
 https://helm.sh/docs/chart_template_guide/getting_started/"""
@@ -118,6 +120,15 @@ def _minutes(value: float) -> float:
     if not _SECOND_MINUTES <= value <= _DAY_MINUTES:
         msg = f"{value:g} minutes: at least {_SECOND_MINUTES:.2g} (a second), at most {_DAY_MINUTES} (a day)"
         raise ValueError(msg)
+    return value
+
+
+def variables(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of environment variables; raises ValueError for what is none."""
+    for name in value:
+        if not _VARIABLE.fullmatch(name):
+            msg = f"{name!r} is no name of an environment variable: letters, digits and '_', no digit first"
+            raise ValueError(msg)
     return value
 
 

@@ -82,6 +82,7 @@ def load(path: Path, *, overrides: Sequence[str] = (), root: Path | None = None)
     if config is None or lines:
         raise ConfigError(lines)
     config._places = places  # noqa: SLF001 - a private attribute of the model that this module builds
+    config._folder = path.parent.resolve()  # noqa: SLF001 - as above
     return config
 
 

@@ -6,16 +6,16 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr
+from pydantic import Field, JsonValue, PrivateAttr
 
 from pytest_deploy.config.fields import (
     DnsLabel,
     HttpUrl,
     Image,
-    MetricName,
     Minutes,
     NotNull,
     PositiveNumber,
@@ -24,9 +24,12 @@ from pytest_deploy.config.fields import (
     Text,
     Unbuilt,
 )
+from pytest_deploy.config.load_section import LoadSection
+from pytest_deploy.config.metrics import GateSection, MetricsSection
 from pytest_deploy.config.paths import ChartFolder, ExistingFile, PlainPath, Program, ValuesFile
 from pytest_deploy.config.places import Places
-from pytest_deploy.domain.judge import RuleBook
+from pytest_deploy.config.secrets import named_secrets
+from pytest_deploy.config.section import Section
 from pytest_deploy.domain.release import Environment, ImageRef, Release, Strategy
 from pytest_deploy.domain.slo import Slo
 
@@ -34,10 +37,6 @@ __all__ = [
     "SECTIONS_WITHOUT_ADAPTER",
     "DeployConfig",
     "EnvironmentSection",
-    "GateSection",
-    "MetricsSection",
-    "PrometheusSection",
-    "Section",
     "SloSection",
     "TestsSection",
     "TimeoutsSection",
@@ -56,12 +55,6 @@ SECTIONS_WITHOUT_ADAPTER = (
     "chart_checks",
 )
 """Sections that can be written, and that the wiring refuses until their adapter exists."""
-
-
-class Section(BaseModel):
-    """A mapping of deploy.yaml: frozen, and no key that is not known."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False)
 
 
 class SloSection(Section):
@@ -114,47 +107,6 @@ class EnvironmentSection(Section):
             server=self.server,
             kubeconfig=self.kubeconfig,
         )
-
-
-class PrometheusSection(Section):
-    """``metrics.prometheus``: where the gates read, and how the series are called."""
-
-    url: HttpUrl = Field(examples=["https://prometheus.example.com"])
-    """Address of the HTTP API, without /api/v1. No default."""
-    version_label: MetricName | None = Field(default=None, examples=["rollouts_pod_template_hash"])
-    """Label whose value is the pod-template hash. None: only service-wide series exist, and each gate says so."""
-    requests_metric: MetricName = Field(default="http_requests_total", examples=["http_requests_total"])
-    """Counter of requests. Default: the name that most HTTP instrumentations use."""
-    duration_metric: MetricName = Field(
-        default="http_request_duration_seconds", examples=["http_request_duration_seconds"]
-    )
-    """Histogram of durations in seconds, without _bucket. Default: as above."""
-    service_label: MetricName = Field(default="service", examples=["service"])
-    """Label whose value is the service's name. "service" is what the Prometheus operator sets."""
-    status_label: MetricName = Field(default="status", examples=["status"])
-    """Label whose value is the HTTP status code; 5xx counts as an error."""
-    scrape_interval_s: PositiveNumber = Field(default=15, examples=[15])
-    """Seconds between two samples; older ones count as stale. 15: the usual scrape_interval."""
-    timeout_s: PositiveNumber = Field(default=10, examples=[10])
-    """Seconds that one query may take. 10: below one scrape interval, so that one slow answer costs no sample."""
-
-
-class MetricsSection(Section):
-    """``metrics``: what the gates are judged on; it can't be off."""
-
-    prometheus: PrometheusSection
-    """The only back end so far, and so without a default."""
-
-
-class GateSection(Section):
-    """``gate``: how the gates decide."""
-
-    judge: RuleBook = Field(default=RuleBook.CONTRACT, examples=["evidence"])
-    """Which rule book speaks. ``contract``: the plain limit at the window's end, which everybody can check by hand;
-    ``evidence``: exact tests on the counts of all steps together, for services with little traffic."""
-
-    min_requests: int = Field(default=100, ge=1, examples=[100])
-    """Requests below which no window passes, for ``contract``. 100: with fewer, one failure alone is more than 1 %."""
 
 
 class TimeoutsSection(Section):
@@ -222,6 +174,8 @@ class DeployConfig(Section):
     """Where the gates read. No default: metrics can't be off."""
     gate: GateSection = GateSection()
     """How the gates decide; absent: all defaults."""
+    load: Annotated[LoadSection | None, NotNull] = None
+    """Requests made while a gate watches. None: the service's own traffic alone is judged."""
     timeouts: TimeoutsSection = TimeoutsSection()
     """How long each part may take; absent: all defaults."""
     tools: ToolsSection = ToolsSection()
@@ -250,6 +204,17 @@ class DeployConfig(Section):
     """Lint and schema validation of the chart; no adapter yet. None: off."""
 
     _places: Places = PrivateAttr()
+    _folder: Path = PrivateAttr()
+
+    @property
+    def folder(self) -> Path:
+        """The folder of deploy.yaml, from which paths are taken."""
+        return self._folder
+
+    @property
+    def named_secrets(self) -> tuple[str, ...]:
+        """Every ``${env:NAME}`` and ``${file:path}`` in it, each once."""
+        return tuple(dict.fromkeys(named_secrets(self.model_dump(mode="json"))))
 
     @property
     def slo(self) -> Slo:

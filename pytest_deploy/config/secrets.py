@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated
 
-from pydantic import JsonValue
+from pydantic import AfterValidator, JsonValue
 
 from pytest_deploy.config.source import Key
 from pytest_deploy.errors import ConfigError
 
-__all__ = ["literal_secrets", "resolve_secret"]
+__all__ = ["NamedSecret", "Secrets", "literal_secrets", "named_secrets", "resolve_secret"]
 
 _NAMED = re.compile(r"\$\{(?:env:([A-Za-z_][A-Za-z0-9_]*)|file:([^\s{}][^{}]*))\}")
 _SECRET_KEY = re.compile(r"(?i)(?:token|secret|password|passwd|api_?key|private_?key|webhook(?:_url)?)$")
+
+
+def _named(value: str) -> str:
+    if not _NAMED.fullmatch(value):
+        raise ValueError("a secret must be named as ${env:NAME} or ${file:path}, not written out")
+    return value
+
+
+NamedSecret = Annotated[str, AfterValidator(_named)]
+"""The name of a secret; ``resolve_secret`` gives the secret itself."""
 
 
 def resolve_secret(text: str, environ: Mapping[str, str], read_file: Callable[[str], str]) -> str:
@@ -43,6 +55,41 @@ def resolve_secret(text: str, environ: Mapping[str, str], read_file: Callable[[s
     if not secret:
         raise ConfigError([f"{text}: {absent}"])
     return secret
+
+
+class Secrets:
+    """Looks up named secrets, and remembers each that was found, so that it can be taken out of all text.
+
+    Args:
+        environ: of the process.
+        folder: relative paths are taken from it.
+    """
+
+    def __init__(self, environ: Mapping[str, str], folder: Path) -> None:
+        self._environ = environ
+        self._folder = folder
+        self.seen: set[str] = set()
+
+    def __call__(self, text: str) -> str:
+        """Return the secret that the text names, or the text where it names none.
+
+        Raises:
+            ConfigError: what it names is absent or empty. No message holds a secret.
+        """
+        if not _NAMED.fullmatch(text):
+            return text
+        secret = resolve_secret(text, self._environ, lambda path: (self._folder / path).read_text())
+        self.seen.add(secret)
+        return secret
+
+
+def named_secrets(value: JsonValue) -> Iterator[str]:
+    """Yield each text that names a secret, however deep."""
+    if isinstance(value, str) and _NAMED.fullmatch(value):
+        yield value
+    elif isinstance(value, dict | list):
+        for below in value.values() if isinstance(value, dict) else value:
+            yield from named_secrets(below)
 
 
 def literal_secrets(value: JsonValue, key: Key = ()) -> Iterator[Key]:

@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from pytest_deploy.domain.action import Action
+from pytest_deploy.domain.measurement import Reading, Role
 from pytest_deploy.domain.outcome import Mode, Outcome
+from pytest_deploy.domain.policy import Decision
 from pytest_deploy.domain.rollout import KnownGood, RolloutState
 from pytest_deploy.domain.verdict import Verdict
 
@@ -17,13 +19,16 @@ __all__ = [
     "ActionFailed",
     "ActionStarted",
     "CapabilityOff",
+    "Decided",
     "DeployEnded",
     "DeployStarted",
     "Event",
     "Fact",
+    "Held",
     "Judged",
     "KnownGoodCaptured",
     "Looked",
+    "Measured",
     "PlanMade",
     "Reporter",
     "RollbackEnded",
@@ -221,12 +226,61 @@ class WeightReached:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One reading of one gate, as the file of measurements keeps it.
+
+    Args:
+        gate: the objective's name; ``scenario`` and ``place``: the gate's own.
+        weight: percent asked for; None outside a canary step.
+        offset: how long after the window's begin it was read.
+    """
+
+    gate: str
+    scenario: str
+    place: str
+    weight: int | None
+    role: Role
+    offset: timedelta
+    reading: Reading
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Looked:
-    """A gate was read while its window lasts; each line is value, limit, samples."""
+    """A gate was read while its window lasts; each line is value, limit, samples.
+
+    Args:
+        measured: what this look read, the control's readings too; () where nothing was.
+    """
 
     at: datetime
     lines: tuple[str, ...]
     left: timedelta
+    measured: tuple[Measured, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A verdict that is not PASS waits, at its weight, for a person.
+
+    Args:
+        hold: sequence number of the journal's entry, which the decision must name.
+        deadline: without a decision by then it is rolled back.
+        command: what a person runs to decide.
+    """
+
+    at: datetime
+    verdict: Verdict
+    hold: int
+    deadline: datetime
+    command: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """A person has decided a hold."""
+
+    at: datetime
+    decision: Decision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,6 +373,8 @@ Event: TypeAlias = (
     | Waited
     | WeightReached
     | Looked
+    | Held
+    | Decided
     | Judged
     | Stopped
     | RollbackStarted

@@ -31,6 +31,9 @@ class Milestone(StrEnum):
     """The states of a deploy that end or turn it."""
 
     OPENED = "opened"
+    JUDGED = "judged"
+    HOLDING = "holding"
+    DECIDED = "decided"
     COMMITTED = "committed"
     ROLLING_BACK = "rolling back"
     ROLLED_BACK = "rolled back"

@@ -8,9 +8,11 @@ from datetime import timedelta
 from itertools import pairwise
 
 from pytest_deploy.domain.measurement import Objective
+from pytest_deploy.domain.power import allowed_multiple
 from pytest_deploy.domain.rollout import Step
+from pytest_deploy.domain.slo import Slo
 
-__all__ = ["Gate", "Stage", "rollout_problems"]
+__all__ = ["Gate", "Stage", "gates_of", "mending_yaml", "multiple_before_next", "rollout_problems"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,14 +20,19 @@ class Gate:
     """One ``Then`` gate: an objective over a window.
 
     Args:
+        window: how long it is watched; with ``requests`` at most.
         scenario: its title with the Examples filled in: rows share their lines, and are other gates all the same.
         place: ``file:line`` in the feature.
+        requests: with so many the window ends before its time; None: time alone ends it.
+        dry_run: it is judged and told, and never blocks.
     """
 
     objective: Objective
     window: timedelta
     scenario: str
     place: str
+    requests: int | None = None
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +54,28 @@ class Stage:
     def window(self) -> timedelta:
         """The longest window of its gates."""
         return max((gate.window for gate in self.gates), default=timedelta())
+
+
+def gates_of(slo: Slo, window: timedelta, *, scenario: str, place: str) -> tuple[Gate, ...]:
+    """Return the gates that the SLO of deploy.yaml is, where a step names no limit of its own."""
+    return tuple(
+        Gate(objective=objective, window=window, scenario=scenario, place=f"{place} {objective.name}")
+        for objective in slo.objectives
+    )
+
+
+def multiple_before_next(stages: Sequence[Stage], weight: int | None, window: timedelta) -> float | None:
+    """Return how many times the limit the weight after this one may risk; None where none follows.
+
+    Args:
+        weight: None after the commitment.
+        window: of a weight whose gates have none.
+    """
+    weights = [stage.weight for stage in stages]
+    if weight not in weights[:-1]:
+        return None
+    following = stages[weights.index(weight) + 1]
+    return allowed_multiple(following.weight, following.window or window)
 
 
 def rollout_problems(stages: Sequence[Stage], steps: Sequence[Step]) -> tuple[str, ...]:

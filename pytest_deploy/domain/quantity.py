@@ -14,8 +14,10 @@ __all__ = [
     "format_duration",
     "format_ms",
     "format_ratio",
+    "parse_amount",
     "parse_duration",
     "parse_latency",
+    "parse_points",
     "parse_ratio",
     "parse_weight",
 ]
@@ -35,6 +37,10 @@ _NUMBER = r"[0-9]{1,12}(?:\.[0-9]{1,12})?"
 _BARE = re.compile(_NUMBER)
 _PART = re.compile(rf"({_NUMBER})\s*([a-z]+)(?:\s+|(?=[0-9])|$)")
 _PERCENT = re.compile(rf"({_NUMBER})\s*%")
+_POINTS = re.compile(rf"({_NUMBER})\s*(?:percentage )?points?")
+_AMOUNT = re.compile(
+    r"(-?(?:[0-9]{1,3}(?:,[0-9]{3}){1,4}|[0-9]{1,12})(?:\.[0-9]{1,12})?)\s*((?![\d,.-]|[eE]\d)\S.{0,19})?"
+)
 
 _WHOLE_PERCENT = 100
 _MINUTE_S = 60
@@ -112,6 +118,39 @@ def parse_weight(text: str) -> int:
         msg = f"{text!r} is no weight: whole percents from 1% to 100%"
         raise ValueError(msg)
     return int(percent)
+
+
+def parse_points(text: str) -> float:
+    """Return 0.002 for ``0.2 points`` or ``0.2 percentage points``: a difference of two shares.
+
+    Raises:
+        ValueError: another unit ("%" could mean a share of the other share), zero, or 100 points and more.
+    """
+    match = _POINTS.fullmatch(text.strip())
+    if match is None:
+        msg = f"{text!r} is no difference of two shares: write it in percentage points, as in 0.2 points"
+        raise ValueError(msg)
+    points = Decimal(match[1])
+    if not 0 < points < _WHOLE_PERCENT:
+        msg = f"{text!r}: a difference lies between 0 and 100 points"
+        raise ValueError(msg)
+    return float(points / _WHOLE_PERCENT)
+
+
+def parse_amount(text: str) -> tuple[float, str]:
+    """Return 100 and ``messages`` for ``100 messages``, 0.8 and ``%`` for ``80%``, 3 and "" for ``3``.
+
+    The query that it limits says which unit is meant; whether they agree is checked there.
+
+    Raises:
+        ValueError: it does not begin with a number, or is not finite.
+    """
+    match = _AMOUNT.fullmatch(text.strip())
+    if match is None:
+        msg = f"{text!r} is no number with a unit: write it as in 100 messages, 512 MiB or 80%"
+        raise ValueError(msg)
+    number, unit = Decimal(match[1].replace(",", "")), match[2] or ""
+    return (float(number / _WHOLE_PERCENT), unit) if unit == "%" else (float(number), unit)
 
 
 def format_duration(duration: timedelta) -> str:

@@ -14,6 +14,7 @@ from pytest_deploy.domain.judge import Judge
 from pytest_deploy.domain.measurement import Objective, Reading
 from pytest_deploy.domain.outcome import Mode
 from pytest_deploy.domain.plan import Gate, Stage
+from pytest_deploy.domain.policy import Decision, Policy
 from pytest_deploy.domain.release import Digest, Environment, ImageRef, Release
 from pytest_deploy.domain.rollout import HelmRevision, KnownGood
 from pytest_deploy.domain.slo import Slo
@@ -94,6 +95,7 @@ class Deploy:
     judge: Judge
     ports: Ports
     emit: Reporter
+    policy: Policy = field(default_factory=Policy)
     labels: Mapping[str, str] = field(default_factory=dict)
     drill: bool = False
     installs: tuple[str, ...] = ()
@@ -106,7 +108,9 @@ class Deploy:
     actual_percent: float | None = None
     passed_weights: set[int] = field(default_factory=set)
     verdicts: dict[Gate, Verdict | None] = field(default_factory=dict)
+    overrides: dict[Gate, Decision] = field(default_factory=dict)
     earlier: dict[Objective, list[Reading]] = field(default_factory=dict)
+    earlier_control: dict[Objective, Reading] = field(default_factory=dict)
     checked: set[str] = field(default_factory=set)
     walked: list[GateBreach] | None = None
     off: list[str] = field(default_factory=list)
@@ -126,7 +130,8 @@ class Deploy:
     tx: Transaction = field(init=False)
 
     def __post_init__(self) -> None:
-        self.tx = Transaction(deploy_id=self.id, ports=self.ports, emit=self.emit)
+        purpose = f"{self.release.service} to {self.environment.name}"
+        self.tx = Transaction(deploy_id=self.id, ports=self.ports, emit=self.emit, purpose=purpose)
         self.digest = self.release.image.digest
 
     def found(self, detail: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from pytest_deploy.domain.fault import Fault
-from pytest_deploy.domain.plan import Gate
+from pytest_deploy.domain.plan import gates_of
 from pytest_deploy.engine import canary, gates, rollback
 from pytest_deploy.engine.deploy import Deploy, Ending
 from pytest_deploy.errors import DeployError, GateBreach, Refused, RollbackError
@@ -142,15 +142,7 @@ def _provoke(deploy: Deploy, place: str) -> None:
         return
     if deploy.reached is None:
         raise DeployError("the canary has no traffic yet: there is nothing that could break a gate")
-    together = tuple(
-        Gate(
-            objective=objective,
-            window=deploy.slo.window,
-            scenario=deploy.scenario,
-            place=f"{place} {objective.name}",
-        )
-        for objective in deploy.slo.objectives
-    )
+    together = gates_of(deploy.slo, deploy.slo.window, scenario=deploy.scenario, place=place)
     try:
         gates.watch(deploy, together)
         for gate in together:

@@ -1,34 +1,35 @@
-"""Gates: all that stand together are watched over one window and judged at its end, or at the first clear breach."""
+"""Gates of a live deploy: watched together, and what follows when one is not PASS."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 
-from pytest_deploy.domain.event import Judged, Looked
-from pytest_deploy.domain.measurement import Evidence, Reading, Subject
-from pytest_deploy.domain.plan import Gate
-from pytest_deploy.domain.power import allowed_multiple
+from pytest_deploy.domain.event import Judged
+from pytest_deploy.domain.journal import Milestone
+from pytest_deploy.domain.measurement import Kind, Role, Subject
+from pytest_deploy.domain.plan import Gate, multiple_before_next
+from pytest_deploy.domain.policy import Answer
 from pytest_deploy.domain.verdict import Ruling, Verdict, VerdictKind
-from pytest_deploy.engine import canary
+from pytest_deploy.engine import canary, hold
+from pytest_deploy.engine import watch as watching
 from pytest_deploy.engine.deploy import Deploy
-from pytest_deploy.errors import DeployError, GateBreach, RemoteError
+from pytest_deploy.engine.watch import Scene
+from pytest_deploy.errors import DeployError, GateBreach
 
-__all__ = ["check", "verdict_of_walk", "walk", "watch"]
-
-_LOOKS = timedelta(seconds=1)
-"""The shortest time between two looks at a gate: scraping more often than each second is unusual."""
+__all__ = ["check", "plain_step", "scene", "verdict_of_walk", "walk", "watch"]
 
 
 def check(deploy: Deploy, gate: Gate, together: Sequence[Gate]) -> None:
     """Let one gate of a step speak; the first of those that stand together watches for all of them.
 
+    A verdict that is not PASS is followed by what the policy declares for it. Where that is a person's decision,
+    and the decision is to promote, the gate counts as passed, with who said so and why.
+
     Args:
         together: all gates of the step, this one included.
 
     Raises:
-        GateBreach: its verdict is not PASS.
+        GateBreach: its verdict is not PASS, and nobody overrode it.
     """
     if gate not in deploy.verdicts:
         watch(deploy, together)
@@ -40,62 +41,75 @@ def check(deploy: Deploy, gate: Gate, together: Sequence[Gate]) -> None:
     if not deploy.committed and verdict.weight != deploy.reached:
         raise DeployError(f"the verdict is of {verdict.weight} %, the canary stands at {deploy.reached} %")
     deploy.found(verdict.sentence)
-    if verdict.kind is not VerdictKind.PASS:
-        raise _breach(verdict)
-    if all(v is not None and v.kind is VerdictKind.PASS for g, v in deploy.verdicts.items() if g in together):
-        _passed(deploy)
+    if not gate.dry_run and verdict.kind is not VerdictKind.PASS and gate not in deploy.overrides:
+        _follow(deploy, gate, verdict, together)
+    _settle(deploy, together)
 
 
-def watch(deploy: Deploy, gates: Sequence[Gate]) -> tuple[Verdict, ...]:
+def watch(deploy: Deploy, gates: Sequence[Gate]) -> None:
     """Watch the gates over their longest window and keep each one's verdict in ``deploy.verdicts``.
 
-    The window begins one scrape after the weight was observed, by the metrics server's clock, so that no
-    sample from before belongs to it. A FAIL ends it at once; the gates that had not decided get None.
+    The section ``load`` of deploy.yaml, where there is one, sends its requests meanwhile.
 
     Raises:
         DeployError: there is no gate, or the rollout was moved by somebody else meanwhile.
         GateBreach: the canary's pods died.
     """
-    if not gates:
-        raise DeployError("a step without a gate can't be judged", hint="let a Then with a limit follow the When")
-    ports, clock = deploy.ports, deploy.ports.clock
-    window = max(gate.window for gate in gates) / deploy.limits.window_divisor
-    subject = _subject(deploy)
-    clock.sleep(ports.metrics.scrape_interval)
-    end = clock.monotonic() + window.total_seconds()
-    multiple = _allowed_multiple(deploy)
-    watches = [
-        _Watch(gate=gate, earlier=tuple(deploy.earlier.get(gate.objective, ())), allowed_multiple=multiple)
-        for gate in gates
-    ]
-    started: datetime | None = None
-    silent = ""
-    over = failed = False
-    while not over and not failed:
-        if started is None:
-            started, silent = _server_time(deploy)
-        left = timedelta(seconds=end - clock.monotonic())
-        if left > timedelta():
-            clock.sleep(min(left, max(ports.metrics.scrape_interval, _LOOKS)))
-        over = clock.monotonic() >= end
-        if end - clock.monotonic() <= window.total_seconds() / 2:
-            deploy.moment(f"mid-window at {deploy.reached}%")
-        for each in watches:
-            each.look(deploy, subject, started, window, silent=silent, over=over)
-        canary.watched(deploy)
-        left = timedelta(seconds=max(0.0, end - clock.monotonic()))
-        deploy.emit(Looked(at=clock.now(), lines=tuple(each.words for each in watches), left=left))
-        failed = any(each.ruling is not None and each.ruling.kind is VerdictKind.FAIL for each in watches)
-    begin = started or clock.now()
-    verdicts = []
-    for each in watches:
-        verdict = each.verdict(deploy, subject, begin, window)
-        deploy.verdicts[each.gate] = verdict
-        if verdict is not None:
-            verdicts.append(verdict)
-            deploy.emit(Judged(at=clock.now(), verdict=verdict))
-    _keep(deploy, verdicts)
-    return tuple(verdicts)
+    measured = [gate for gate in gates if gate.objective.kind is not Kind.STEP]
+    load = deploy.ports.load
+    if load is not None:
+        load.start(deploy.id)
+    try:
+        verdicts = watching.watch(measured, scene(deploy))
+    finally:
+        if load is not None:
+            deploy.fact("load", load.stop())
+    deploy.verdicts.update(verdicts)
+    for verdict in filter(None, verdicts.values()):
+        deploy.tx.milestone(Milestone.JUDGED, observed=verdict.sentence)
+        if verdict.reading is not None:
+            deploy.earlier.setdefault(verdict.objective, []).append(verdict.reading)
+        if verdict.control:
+            deploy.earlier_control[verdict.objective] = verdict.control[-1]
+
+
+def scene(deploy: Deploy) -> Scene:
+    """Return where the deploy's gates are watched now: whose requests, at which weight, against which control."""
+    weight = None if deploy.committed else deploy.reached
+    canary_subject, control = _subjects(deploy)
+    return Scene(
+        metrics=deploy.ports.metrics,
+        clock=deploy.ports.clock,
+        judge=deploy.judge,
+        policy=deploy.policy,
+        emit=deploy.emit,
+        canary=canary_subject,
+        control=None if weight in {None, 100} else control,
+        weight=weight,
+        actual_percent=deploy.actual_percent,
+        divisor=deploy.limits.window_divisor,
+        earlier=deploy.earlier,
+        earlier_control=deploy.earlier_control,
+        allowed_multiple=multiple_before_next(deploy.stages, weight, deploy.slo.window),
+        scripts=deploy.ports.scripts,
+        between=lambda: canary.watched(deploy),
+        moment=lambda name: deploy.moment(f"{name} at {deploy.reached}%"),
+    )
+
+
+def plain_step(deploy: Deploy, error: BaseException | None) -> None:
+    """Take in how a team's own Then step ended, where one stands as a gate after a weight.
+
+    Args:
+        error: what it raised; None: it passed, and its numbers are unknown.
+    """
+    if deploy.committed or (error is not None and not isinstance(error, AssertionError)):
+        return
+    for stage in deploy.stages:
+        for gate in stage.gates:
+            if gate.objective.kind is Kind.STEP and (gate.place, gate.scenario) == (deploy.place, deploy.scenario):
+                _stated(deploy, gate, str(error) if error is not None else None)
+                _settle(deploy, stage.gates)
 
 
 def walk(deploy: Deploy, weights: Sequence[int]) -> None:
@@ -130,114 +144,81 @@ def verdict_of_walk(deploy: Deploy) -> None:
     deploy.found(f"{len(deploy.verdicts)} gates passed at {len(deploy.passed_weights)} weights")
 
 
-@dataclass(kw_only=True)
-class _Watch:
-    """One gate over its window: what was read, and the ruling once there is one."""
-
-    gate: Gate
-    earlier: tuple[Reading, ...]
-    allowed_multiple: float | None
-    readings: list[Reading] = field(default_factory=list)
-    unreadable: str = ""
-    ruling: Ruling | None = None
-
-    def look(
-        self,
-        deploy: Deploy,
-        subject: Subject,
-        started: datetime | None,
-        window: timedelta,
-        *,
-        silent: str,
-        over: bool,
-    ) -> None:
-        metrics = deploy.ports.metrics
-        if started is None:
-            self.unreadable = f"the window can't begin: {silent}"
-        else:
-            try:
-                self.readings.append(metrics.read(self.gate.objective, subject, started))
-                self.unreadable = ""
-            except RemoteError as error:
-                self.unreadable = str(error)
-        evidence = Evidence(
-            window=window,
-            started=started or deploy.ports.clock.now(),
-            readings=tuple(self.readings),
-            scrape_interval=metrics.scrape_interval,
-            over=over,
-            earlier=self.earlier,
-            allowed_multiple=self.allowed_multiple,
-            unreadable=self.unreadable,
-        )
-        self.ruling = deploy.judge(evidence, self.gate.objective)
-
-    def verdict(self, deploy: Deploy, subject: Subject, started: datetime, window: timedelta) -> Verdict | None:
-        if self.ruling is None:
-            return None
-        reading = self.readings[-1] if self.readings else None
-        return Verdict(
-            ruling=self.ruling,
-            objective=self.gate.objective,
-            subject=subject,
-            weight=None if deploy.committed else deploy.reached,
-            actual_percent=deploy.actual_percent,
-            window=window,
-            started=started,
-            decided=reading.at if reading is not None and not self.unreadable else started + window,
-            reading=reading,
-            judge=deploy.judge.name,
-        )
-
-    @property
-    def words(self) -> str:
-        objective = self.gate.objective
-        limit = f"limit {objective.show(objective.limit)}"
-        if self.unreadable:
-            return f"{objective.name}: no answer ({self.unreadable}), {limit}"
-        reading = self.readings[-1] if self.readings else None
-        if reading is None or reading.total is None:
-            return f"{objective.name}: no data yet, {limit}"
-        value = "no value yet" if reading.value is None else objective.show(reading.value)
-        return f"{objective.name} {value} ({limit}), {reading.total:.0f} requests"
+def _follow(deploy: Deploy, gate: Gate, verdict: Verdict, together: Sequence[Gate]) -> None:
+    """Do what the policy declares for a verdict that is not PASS."""
+    if not deploy.policy.response(verdict.kind).holds:
+        raise _breach(verdict)
+    for other in together:
+        worse = deploy.verdicts.get(other)
+        if worse is not None and not other.dry_run and not _may_go_on(deploy, worse):
+            deploy.found(f"{verdict.sentence}; nobody is asked, as this is taken back: {worse.sentence}")
+            return
+    decision = hold.decide(deploy, gate, verdict)
+    if decision is None or decision.answer is Answer.ABORT:
+        why = "nobody decided in time" if decision is None else decision.words
+        raise _breach(verdict, why)
+    for other in together:
+        held = deploy.verdicts.get(other)
+        if held is not None and held.kind is not VerdictKind.PASS and not other.dry_run:
+            deploy.overrides[other] = decision
+    deploy.found(f"{verdict.sentence}; {decision.words}")
 
 
-def _subject(deploy: Deploy) -> Subject:
-    service = deploy.release.service
-    if not deploy.ports.metrics.tells_versions_apart:
-        return Subject(service=service)
-    return Subject(service=service, template_hash=deploy.new_hash)
+def _may_go_on(deploy: Deploy, verdict: Verdict) -> bool:
+    return verdict.kind is VerdictKind.PASS or deploy.policy.response(verdict.kind).holds
 
 
-def _server_time(deploy: Deploy) -> tuple[datetime | None, str]:
-    """Return the metrics server's now; None and the reason when it does not answer: the window waits for it."""
-    try:
-        return deploy.ports.metrics.now(), ""
-    except RemoteError as error:
-        return None, str(error)
-
-
-def _passed(deploy: Deploy) -> None:
-    if deploy.reached is not None:
+def _settle(deploy: Deploy, together: Sequence[Gate]) -> None:
+    """Count the weight as passed once each of its gates has: by PASS, or by a person's decision."""
+    blocking = [gate for gate in together if not gate.dry_run]
+    verdicts = {gate: deploy.verdicts.get(gate) for gate in blocking}
+    passed = all(
+        verdict is not None and (verdict.kind is VerdictKind.PASS or gate in deploy.overrides)
+        for gate, verdict in verdicts.items()
+    )
+    if blocking and passed and deploy.reached is not None:
         deploy.passed_weights.add(deploy.reached)
 
 
-def _keep(deploy: Deploy, verdicts: Sequence[Verdict]) -> None:
-    """Keep what was counted: later steps of the same digest are judged with it."""
-    for verdict in verdicts:
-        if verdict.reading is not None:
-            deploy.earlier.setdefault(verdict.objective, []).append(verdict.reading)
+def _stated(deploy: Deploy, gate: Gate, error: str | None) -> None:
+    now = deploy.ports.clock.now()
+    kind = VerdictKind.PASS if error is None else VerdictKind.FAIL
+    verdict = Verdict(
+        ruling=Ruling(kind=kind, rule=error or "the team's own step passed"),
+        objective=gate.objective,
+        subject=scene(deploy).canary,
+        weight=deploy.reached,
+        actual_percent=deploy.actual_percent,
+        window=gate.window,
+        started=now,
+        decided=now,
+        reading=None,
+        judge="a plain step",
+        scenario=gate.scenario,
+        place=gate.place,
+    )
+    deploy.verdicts[gate] = verdict
+    deploy.tx.milestone(Milestone.JUDGED, observed=verdict.sentence)
+    deploy.emit(Judged(at=now, verdict=verdict))
 
 
-def _allowed_multiple(deploy: Deploy) -> float | None:
-    """Return how many times the limit the next weight may risk; None before the commitment and after it."""
-    weights = [stage.weight for stage in deploy.stages]
-    if deploy.committed or deploy.reached not in weights[:-1]:
-        return None
-    stage = deploy.stages[weights.index(deploy.reached) + 1]
-    return allowed_multiple(stage.weight, stage.window or deploy.slo.window)
+def _subjects(deploy: Deploy) -> tuple[Subject, Subject | None]:
+    """Return whose requests are judged, and the stable version beside it where the series tell them apart."""
+    env, service = deploy.environment, deploy.release.service
+    good = deploy.known_good
+
+    def of(role: Role, template_hash: str | None) -> Subject:
+        return Subject(
+            service=service, template_hash=template_hash, role=role, workload=env.rollout, namespace=env.namespace
+        )
+
+    if not deploy.ports.metrics.tells_versions_apart or deploy.new_hash is None:
+        return of(Role.SERVICE, None), None
+    stable = None if good is None else of(Role.STABLE, good.template_hash)
+    return of(Role.CANARY, deploy.new_hash), stable
 
 
-def _breach(verdict: Verdict) -> GateBreach:
+def _breach(verdict: Verdict, why: str = "") -> GateBreach:
     at = None if verdict.weight is None else f"{verdict.weight}%"
-    return GateBreach(verdict.explanation, cause=verdict.ruling.cause or verdict.objective.name, at=at)
+    text = f"{verdict.explanation}\n  held:    {why}" if why else verdict.explanation
+    return GateBreach(text, cause=verdict.ruling.cause or verdict.objective.name, at=at)

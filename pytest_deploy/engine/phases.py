@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from pytest_deploy.domain.action import External
-from pytest_deploy.domain.plan import Gate
+from pytest_deploy.domain.plan import Gate, gates_of
 from pytest_deploy.engine import canary, gates
 from pytest_deploy.engine.deploy import Deploy
 from pytest_deploy.errors import DeployError, blamed_on
@@ -110,10 +110,7 @@ def holds_afterwards(deploy: Deploy, window: timedelta, place: str) -> None:
     """
     if not deploy.committed:
         raise DeployError("the new version is not committed yet: there is no afterwards to judge")
-    together = tuple(
-        Gate(objective=objective, window=window, scenario=deploy.scenario, place=f"{place} {objective.name}")
-        for objective in deploy.slo.objectives
-    )
+    together = gates_of(deploy.slo, window, scenario=deploy.scenario, place=place)
     _all_hold(deploy, together)
 
 

@@ -15,10 +15,11 @@ from pytest_deploy.domain.plan import mending_yaml, rollout_problems
 from pytest_deploy.domain.release import Digest, Environment, Strategy
 from pytest_deploy.domain.rollout import HelmRevision, KnownGood, Permission, RolloutState, Step
 from pytest_deploy.domain.upgrade import upgrade as upgrade_of
+from pytest_deploy.engine import enough, measurable
 from pytest_deploy.engine.deploy import Deploy
-from pytest_deploy.errors import Refused, RemoteError
+from pytest_deploy.errors import Refused
 
-__all__ = ["account", "cluster", "ensure", "release_status", "stack", "upgrade"]
+__all__ = ["account", "cluster", "ensure", "metrics", "release_status", "stack", "upgrade"]
 
 _UNKNOWN_DIGEST = Digest("sha256:" + "0" * 64)
 """Stands for the digest while the chart is rendered before the image is built."""
@@ -116,21 +117,16 @@ def account(deploy: Deploy) -> None:
     deploy.found(f"{len(needed)} permissions, rollback's included")
 
 
-def metrics_answer(deploy: Deploy) -> None:
-    """Check that the metrics server answers: without it no step could ever be judged.
+def metrics(deploy: Deploy) -> None:
+    """Check that each gate finds its metrics, and will have requests enough.
 
     Raises:
-        Refused: it does not; nothing was changed.
+        Refused: a gate could never be judged, or never pass; nothing was changed.
     """
-    if not _first(deploy, "metrics"):
-        return
-    try:
-        deploy.ports.metrics.now()
-    except RemoteError as error:
-        raise Refused(
-            f"the metrics server does not answer, so no gate could be judged: {error}",
-            hint="correct metrics in deploy.yaml, or wait until the server is back",
-        ) from error
+    if _first(deploy, "metrics"):
+        release_status(deploy)
+        measurable.gates_can_be_judged(deploy)
+        enough.check(deploy)
 
 
 def ensure(deploy: Deploy) -> None:
@@ -142,7 +138,7 @@ def ensure(deploy: Deploy) -> None:
     cluster(deploy)
     stack(deploy)
     release_status(deploy)
-    metrics_answer(deploy)
+    metrics(deploy)
     good = deploy.known_good
     if good is not None and good.image == deploy.image.pinned:
         raise Refused(
@@ -261,12 +257,13 @@ def _permissions(deploy: Deploy) -> Iterator[Permission]:
         ("argoproj.io", "rollouts/status", ("patch",)),
         ("apps", "replicasets", ("get", "list", "watch")),
         ("", "pods", ("get", "list", "watch")),
+        ("", "configmaps", ("get", "create", "update")),  # the journal beside the workload
     ]
     if deploy.release_target() is not None:
         wanted += [
             ("", "secrets", ("get", "list", "create", "update", "delete")),
             ("", "services", ("get", "list", "create", "patch", "update")),
-            ("", "configmaps", ("get", "list", "create", "patch", "update", "delete")),
+            ("", "configmaps", ("list", "patch", "delete")),
             ("argoproj.io", "rollouts", ("create", "update")),
         ]
     for group, resource, verbs in wanted:

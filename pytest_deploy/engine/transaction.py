@@ -20,6 +20,7 @@ class Transaction:
     """Everything that a deploy changes goes through ``do``, so that the journal alone can undo it.
 
     Args:
+        purpose: what the deploy is for, as the journal's first entry says it.
         way_back: the rollback is under way: a journal that can't be written any more (a full disk) is told and
             stops nothing, since traffic that stays on a bad version is worse than a gap in the record.
     """
@@ -27,6 +28,7 @@ class Transaction:
     deploy_id: str
     ports: Ports
     emit: Reporter
+    purpose: str = ""
     way_back: bool = False
     _seq: int = field(default=0, init=False)
 
@@ -40,6 +42,9 @@ class Transaction:
         Raises:
             DeployError: the journal can't be written (then nothing was done), or the action failed.
         """
+        if not self.opened:
+            # Not earlier: before pre-flight has passed, not even the journal may be written beside the workload.
+            self.milestone(Milestone.OPENED, observed=self.purpose)
         intent = self._append(EntryState.INTENT, action=action, undo=undo)
         clock = self.ports.clock
         self.emit(ActionStarted(at=clock.now(), seq=intent, action=action, command=self.ports.describe(action)))
@@ -56,9 +61,9 @@ class Transaction:
         self.emit(ActionDone(at=clock.now(), seq=intent, action=action, observed=observed, took=took))
         return observed
 
-    def milestone(self, milestone: Milestone, *, observed: str = "") -> None:
-        """Journal a state of the whole deploy."""
-        self._append(EntryState.MILESTONE, milestone=milestone, observed=observed)
+    def milestone(self, milestone: Milestone, *, observed: str = "") -> int:
+        """Journal a state of the whole deploy and return the entry's sequence number."""
+        return self._append(EntryState.MILESTONE, milestone=milestone, observed=observed)
 
     @property
     def opened(self) -> bool:

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pytest_deploy.errors import Faulted, Rejected, RemoteError, Throttled, Unreachable
+from pytest_deploy.io.access import Access
 from pytest_deploy.io.retry import TryAgain, patiently
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ _CONNECT_S = 5.0
 _BODY_LIMIT = 8 * 1024 * 1024
 _WORDS_LIMIT = 300
 _OK, _REDIRECT, _CLIENT, _TOO_MANY, _FAULT = 200, 300, 400, 429, 500
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +48,13 @@ class Http:
         url: base address, no credentials in it.
         service: its name in errors.
         timeout: for one call, its retries included.
+        headers: sent with each request, such as ``Authorization``; their values get into no error.
+        ca_file: PEM file of the authorities that the service's certificate may come from; None: the usual ones.
+        client_cert: PEM files of our certificate and of its key; None: we show none.
         transport: the network's place, for tests; None: the real one.
+
+    Raises:
+        ConfigError: a header that can't be sent; with the first request, a file that is no certificate.
     """
 
     def __init__(
@@ -54,6 +64,9 @@ class Http:
         service: str,
         clock: Clock,
         timeout: timedelta,
+        headers: Mapping[str, str] = _NOTHING,
+        ca_file: str | Path | None = None,
+        client_cert: tuple[str, str] | None = None,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         self._url = url.rstrip("/")
@@ -61,6 +74,7 @@ class Http:
         self._clock = clock
         self._timeout = timeout
         self._transport = transport
+        self._access = Access(headers, ca_file=ca_file, client_cert=client_cert)
         parts = urlsplit(url)
         self._where = f"{service} ({parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''})"
 
@@ -70,8 +84,9 @@ class Http:
 
         client = httpx2.Client(
             transport=self._transport,
+            verify=self._access.context() or True,
             follow_redirects=False,
-            headers={"accept": "application/json", "user-agent": "pytest-deploy"},
+            headers={"accept": "application/json", "user-agent": "pytest-deploy", **self._access.headers},
         )
         # Closed with us or at exit: a socket that is left to the collector is a ResourceWarning in the user's tests.
         weakref.finalize(self, client.close)
@@ -90,23 +105,54 @@ class Http:
             Faulted: 5xx until the end of our patience, a redirect, or a body that is no JSON or too large.
         """
         return patiently(
-            lambda left: self._attempt(path, params, accept, left), clock=self._clock, patience=self._timeout
+            lambda left: self._attempt("GET", path, params, None, accept, left),
+            clock=self._clock,
+            patience=self._timeout,
         )
 
-    def _attempt(self, path: str, params: Mapping[str, str], accept: Collection[int], left: timedelta) -> Answer:
+    def post(
+        self, path: str, body: Json, params: Mapping[str, str] = _NOTHING, *, accept: Collection[int] = ()
+    ) -> Answer:
+        """Return the JSON that the service answers a question in JSON with: a read, and tried again like ``get``.
+
+        Args:
+            accept: as for ``get``.
+
+        Raises:
+            Unreachable, Throttled, Rejected, Faulted: as ``get``.
+        """
+        return patiently(
+            lambda left: self._attempt("POST", path, params, body, accept, left),
+            clock=self._clock,
+            patience=self._timeout,
+        )
+
+    def hidden(self, text: str) -> str:
+        """Return a text of the service's with *** where it repeats a credential that it was sent."""
+        return self._access.hidden(text)
+
+    def _attempt(
+        self, method: str, path: str, params: Mapping[str, str], body: Json, accept: Collection[int], left: timedelta
+    ) -> Answer:
         import httpx2
 
         left_s = max(0.001, left.total_seconds())
         end = self._clock.monotonic() + left_s
         timeout = httpx2.Timeout(left_s, connect=min(left_s, _CONNECT_S))
         try:
-            with self._client.stream("GET", self._url + path, params=dict(params), timeout=timeout) as response:
-                body = self._body(response, end)
+            with self._client.stream(
+                method, self._url + path, params=dict(params), json=body, timeout=timeout
+            ) as response:
+                content = self._body(response, end)
         except httpx2.TimeoutException as error:
             raise TryAgain(self._unreachable(f"no answer within {left_s:.1f} s ({_kind(error)})")) from error
         except httpx2.HTTPError as error:
-            raise TryAgain(self._unreachable(f"{_kind(error)}: {str(error)[:_WORDS_LIMIT]}")) from error
-        return self._judged(response, body, accept)
+            mend = self._access.mend_tls(str(error))
+            failed = self._unreachable(f"{_kind(error)}: {str(error)[:_WORDS_LIMIT]}", mend)
+            if mend:  # it does not pass by itself
+                raise failed from error
+            raise TryAgain(failed) from error
+        return self._judged(response, content, accept)
 
     def _body(self, response: httpx2.Response, end: float) -> bytes:
         body = bytearray()
@@ -124,22 +170,25 @@ class Http:
         if _OK <= status < _REDIRECT or status in accept:
             if data is None:
                 raise Faulted(
-                    f"{self._where} answered {status} with {_words(response, body)} where JSON was expected",
+                    self.hidden(f"{self._where} answered {status} with {_words(response, body)}, JSON was expected"),
                     hint="is this the service itself, or a proxy's or a login page?",
                 )
             return Answer(status=status, body=data[0])
-        said = f"{self._where} answered {status}: {_words(response, body)}"
+        said = self.hidden(f"{self._where} answered {status}: {_words(response, body)}")
         if status == _TOO_MANY:
             raise TryAgain(Throttled(said, hint="it asked us to slow down"), wait=self._retry_after(response))
         if status >= _FAULT:
             raise TryAgain(Faulted(said), wait=self._retry_after(response))
         if status >= _CLIENT:
-            raise Rejected(said, hint="check the address, and that this machine may read there")
+            raise Rejected(said, hint=self._access.mend(status))
         raise Faulted(said, hint="a redirect is not followed: give the address that it leads to")
 
     def _retry_after(self, response: httpx2.Response) -> timedelta | None:
-        """How long the service asked to wait: seconds or a date (RFC 9110, 10.2.3); None: not said."""
-        text = response.headers.get("retry-after", "")
+        """How long the service asked to wait: seconds or a date (RFC 9110, 10.2.3); None: not said.
+
+        Datadog says it in seconds, too, in a header of its own: https://docs.datadoghq.com/api/latest/rate-limits/
+        """
+        text = str(response.headers.get("retry-after") or response.headers.get("x-ratelimit-reset") or "")
         if text.isdigit():
             return timedelta(seconds=min(int(text), 86400))
         try:
@@ -149,8 +198,9 @@ class Http:
         now = self._clock.now()
         return max(timedelta(), _aware(when, now) - now)
 
-    def _unreachable(self, what: str) -> RemoteError:
-        return Unreachable(f"{self._where} does not answer: {what}", hint="check its address and the network")
+    def _unreachable(self, what: str, mend: str = "") -> RemoteError:
+        mend = mend or "check its address and the network"
+        return Unreachable(self.hidden(f"{self._where} does not answer: {what}"), hint=mend)
 
 
 def _aware(when: datetime, now: datetime) -> datetime:

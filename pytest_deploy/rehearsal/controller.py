@@ -84,6 +84,11 @@ class Rollout:
         return {each.template_hash: each.ready for each in self._sets.values() if each.ready}
 
     @property
+    def restarts(self) -> dict[str, int]:
+        """Restarts of containers by version; only versions that have pods."""
+        return {each.template_hash: each.restarts for each in self._sets.values() if each.wanted}
+
+    @property
     def pods(self) -> tuple[Pod, ...]:
         """All pods."""
         return tuple(pod for each in self._sets.values() for pod in each.observed_pods)

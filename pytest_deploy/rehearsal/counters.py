@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 
+from pytest_deploy.domain.measurement import Bucket
 from pytest_deploy.domain.synthetic import BUCKETS_S, Behaviour, bucket_shares
 
-__all__ = ["NOTHING", "Counters", "Sample"]
+__all__ = ["NOTHING", "Counters", "Sample", "has_bucket"]
 
 _FLOAT_DUST = 1e-6
 
@@ -37,9 +39,18 @@ class Sample:
         buckets = tuple(one + another for one, another in zip(self.buckets, other.buckets, strict=True))
         return Sample(total=self.total + other.total, errors=self.errors + other.errors, buckets=buckets)
 
-    def within(self, bound_s: float) -> int | None:
-        """Return the requests within this time in seconds; None where no bucket ends there."""
-        return self.buckets[BUCKETS_S.index(bound_s)] if bound_s in BUCKETS_S else None
+    def slower(self, limit_s: float) -> int | None:
+        """Return the requests that took longer than this; None where no bucket ends there."""
+        if not has_bucket(limit_s):
+            return None
+        return self.total - self.buckets[bisect_left(BUCKETS_S, limit_s)]
+
+    def neighbours(self, limit_s: float) -> tuple[Bucket, Bucket]:
+        """Return the buckets that end below and above a time where none ends."""
+        bounds, within = (0.0, *BUCKETS_S), (0, *self.buckets)
+        above = bisect_left(bounds, limit_s)
+        low, high = (Bucket(bound_s=bounds[i], slower=float(self.total - within[i])) for i in (above - 1, above))
+        return low, high
 
     def quantile_s(self, quantile: float) -> float | None:
         """Return the latency as ``histogram_quantile`` does, evenly spread in a bucket; None without requests."""
@@ -65,7 +76,7 @@ class Counters:
     buckets: list[float] = field(default_factory=lambda: [0.0] * len(BUCKETS_S))
 
     def add(self, requests: float, behaviour: Behaviour) -> None:
-        """Count requests that were answered so."""
+        """Count requests that were answered so; a negative number is of those before the counters began."""
         self.total += requests
         self.errors += requests * behaviour.error_rate_ratio
         for index, share in enumerate(_shares(behaviour.p95_ms)):
@@ -76,6 +87,11 @@ class Counters:
         return Sample(
             total=_whole(self.total), errors=_whole(self.errors), buckets=tuple(_whole(each) for each in self.buckets)
         )
+
+
+def has_bucket(limit_s: float) -> bool:
+    """Whether a bucket ends at this time."""
+    return limit_s in BUCKETS_S
 
 
 def _whole(count: float) -> int:

@@ -28,6 +28,7 @@ class _Pod:
     pulled: bool = False
     started: bool = False
     ready: bool = False
+    restarts: int = 0
     trouble: str = ""
 
 
@@ -54,6 +55,11 @@ class ReplicaSet:
     def ready(self) -> int:
         """Pods that are Ready."""
         return sum(pod.ready for pod in self.pods)
+
+    @property
+    def restarts(self) -> int:
+        """How often containers of its pods were restarted."""
+        return sum(pod.restarts for pod in self.pods)
 
     @property
     def version(self) -> Version:
@@ -120,6 +126,7 @@ def _befall(pod: _Pod, now: datetime, faults: Faults, image: str) -> None:
         pod.ready = False
         if min(age, now - crashing_since) >= STARTED_AFTER:
             faults.hit(FaultKind.PODS_CRASH)
+            pod.restarts = 1
             pod.trouble = _CRASH
     elif faults.active(FaultKind.PODS_NEVER_READY):
         pod.ready = False

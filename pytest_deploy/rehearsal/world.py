@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
+from types import MappingProxyType
 from uuid import NAMESPACE_URL, uuid5
 
 from pytest_deploy.domain.fault import FaultKind
+from pytest_deploy.domain.query import Query
 from pytest_deploy.domain.release import Digest, Environment, Release
 from pytest_deploy.domain.rollout import Step
+from pytest_deploy.domain.slo import Slo
 from pytest_deploy.domain.synthetic import Behaviour
 from pytest_deploy.ports import Ports
 from pytest_deploy.rehearsal.capabilities import builder, capabilities, faults_that_need
@@ -21,6 +25,7 @@ from pytest_deploy.rehearsal.controller import Rollout
 from pytest_deploy.rehearsal.faults import Faults
 from pytest_deploy.rehearsal.helm import RehearsedHelm, record
 from pytest_deploy.rehearsal.journal import MemoryJournal
+from pytest_deploy.rehearsal.load import RehearsedLoad, RehearsedScripts
 from pytest_deploy.rehearsal.metrics import RehearsedMetrics
 from pytest_deploy.rehearsal.places import Place, Places
 from pytest_deploy.rehearsal.pods import STARTED_AFTER
@@ -32,6 +37,7 @@ HEALTHY = Behaviour(error_rate_ratio=0.0005, p95_ms=120)
 STAGING = "staging"
 """The environment of this name has no users, and its Rollout has no canary steps."""
 
+_SLO = Slo(error_rate_max_ratio=0.005, p95_latency_ms=300, window=timedelta(minutes=5))
 _REVISIONS = 3
 _PLAYED = frozenset({"setWeight", "pause"})
 
@@ -47,6 +53,11 @@ class World:
         history: the image digests of Helm's revisions so far, oldest first, the last one running.
         healthy: how a version behaves that no fault befalls.
         rate_per_s: requests of the whole service in a second.
+        queries: the team's named queries, by name.
+        slo: what a team's gate program is played to check.
+        folder: of deploy.yaml, where gate programs are looked for; None: there are none.
+        load: whether deploy.yaml has load sent; ``load_rate_per_s``: its requests in a second, None for a command,
+            of which it is not known.
 
     Raises:
         ValueError: a step is neither ``setWeight`` nor ``pause``, the model knows no other.
@@ -64,10 +75,18 @@ class World:
         history: Sequence[Digest] | None = None,
         healthy: Behaviour = HEALTHY,
         rate_per_s: float = 200,
+        queries: Mapping[str, Query] = MappingProxyType({}),
+        slo: Slo = _SLO,
+        folder: Path | None = None,
+        load: bool = False,
+        load_rate_per_s: float | None = None,
     ) -> None:
         self.clock = VirtualClock(start)
         self._release = release
         self._sections = sections
+        self._slo = slo
+        self._scripts = None if folder is None else RehearsedScripts(folder, broken=self.broken)
+        self._load = RehearsedLoad(rate_per_s=load_rate_per_s, add=self.add_load) if load else None
         self._journal = MemoryJournal()
         self._steps = tuple(steps) if steps is not None else _paused(release.canary_steps)
         unknown = {step.kind for step in self._steps} - _PLAYED
@@ -82,9 +101,11 @@ class World:
             faults=self.faults,
             scrape_interval=scrape_interval,
             version_label=version_label,
+            queries=queries,
             rate_per_s=rate_per_s,
             healthy=healthy,
             ready=self._ready,
+            restarts=self._restarts,
             newest=self._newest,
         )
         self._serial = count(1)
@@ -105,7 +126,20 @@ class World:
             builder=builder(self.clock, self.faults) if "build" in self._sections else None,
             capabilities=capabilities(self.clock, self.faults, self._sections),
             faults=self.faults,
+            scripts=self._scripts,
+            load=self._load,
         )
+
+    def add_load(self, rate_per_s: float) -> None:
+        """Let so many requests a second more go to the service from now on; fewer, where it is negative."""
+        self.metrics.add_load(rate_per_s)
+
+    def broken(self) -> bool:
+        """Whether a version that was brought since the beginning, and gets requests, breaks the SLO now."""
+        serve = self._newest() & self._ready().keys()
+        answers = [self.metrics.behaviour(name) for name in serve]
+        slo = self._slo
+        return any(it.error_rate_ratio > slo.error_rate_max_ratio or it.p95_ms > slo.p95_latency_ms for it in answers)
 
     def _unplayable(self) -> dict[FaultKind, str]:
         found = faults_that_need(self._sections)
@@ -157,11 +191,10 @@ class World:
         return [p.rollout for name, p in self._places.items() if name != STAGING and p.rollout is not None]
 
     def _ready(self) -> Mapping[str, int]:
-        ready: dict[str, int] = {}
-        for rollout in self._with_users():
-            for version, pods in rollout.ready.items():
-                ready[version] = ready.get(version, 0) + pods
-        return ready
+        return _sum(rollout.ready for rollout in self._with_users())
+
+    def _restarts(self) -> Mapping[str, int]:
+        return _sum(rollout.restarts for rollout in self._with_users())
 
     def _newest(self) -> frozenset[str]:
         return frozenset(rollout.newest for rollout in self._with_users() if rollout.newest is not None)
@@ -176,6 +209,14 @@ class World:
 
 def _paused(weights: Sequence[int]) -> tuple[Step, ...]:
     return tuple(step for w in weights for step in (Step(kind="setWeight", weight=w), Step(kind="pause")))
+
+
+def _sum(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for each in counts:
+        for version, number in each.items():
+            total[version] = total.get(version, 0) + number
+    return total
 
 
 def _made_up(service: str) -> tuple[Digest, ...]:

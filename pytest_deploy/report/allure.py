@@ -15,9 +15,11 @@ from allure_commons.model2 import Attachment, Label, Status, StatusDetails, Test
 from allure_commons.types import AttachmentType
 
 from pytest_deploy.domain.event import (
+    Decided,
     DeployEnded,
     DeployStarted,
     Event,
+    Held,
     Judged,
     RollbackEnded,
     ScenarioEnded,
@@ -25,10 +27,11 @@ from pytest_deploy.domain.event import (
     StepEnded,
     StepStarted,
 )
+from pytest_deploy.domain.verdict import Verdict
 from pytest_deploy.errors import DeployError, GateBreach
-from pytest_deploy.report import note, summary
+from pytest_deploy.report import note, plot, summary
 from pytest_deploy.report.allure_results import AllureResults
-from pytest_deploy.report.encode import to_json
+from pytest_deploy.report.deploy_json import deploy_json, gate_json
 from pytest_deploy.report.record import Record
 from pytest_deploy.report.text import plain
 
@@ -67,7 +70,7 @@ class AllureSteps:
         self._started = started
         self._step: str | None = None
 
-    def __call__(self, event: Event, record: Record) -> None:
+    def __call__(self, event: Event, record: Record) -> None:  # noqa: C901 - one flat dispatch over the events
         """Take an event in; the record has it already."""
         if self._results is not None:
             self._results.at_ms = _ms(event.at)
@@ -81,10 +84,11 @@ class AllureSteps:
             case StepEnded():
                 self._step_ended(event)
             case Judged() if self._step is not None:
-                verdict = event.verdict
-                name = f"{verdict.objective.name} {verdict.where}: {verdict.kind}"
-                _attach(verdict.explanation, name, AttachmentType.TEXT)
-                _attach(json.dumps(to_json(verdict), indent=2), f"{name} (JSON)", AttachmentType.JSON)
+                _judged(event.verdict, list(plot.pictures(record).values())[-1])
+            case Held() if self._step is not None:
+                _attach(f"{event.verdict.sentence}\n{event.command}", "held for a decision", AttachmentType.TEXT)
+            case Decided() if self._step is not None:
+                _stop_step(_start_step(f"decision: {event.decision.words}"), None)
             case RollbackEnded():
                 self._rollback(event, record)
             case DeployEnded():
@@ -155,7 +159,7 @@ class AllureSteps:
         """Write a result of its own, with the note as it stands now and the whole record."""
         for name, kind, extension, body in (
             ("deploy note", "text/markdown", "md", note.render(record)),
-            ("deploy.json", "application/json", "json", json.dumps(record.to_json(), indent=2)),
+            ("deploy.json", "application/json", "json", json.dumps(deploy_json(record), indent=2)),
         ):
             file_name = f"{uuid.uuid4()}-attachment.{extension}"
             _hook().report_attached_data(body=body, file_name=file_name)
@@ -192,6 +196,12 @@ class AllureSteps:
         if self._build_url:
             build["buildUrl"] = self._build_url
         return json.dumps({"name": "pytest-deploy", "type": "pytest-deploy"} | build)
+
+
+def _judged(verdict: Verdict, picture: str) -> None:
+    _attach(verdict.explanation, verdict.headline, AttachmentType.TEXT)
+    _attach(picture, f"{verdict.headline} (picture)", AttachmentType.SVG)
+    _attach(json.dumps(gate_json(verdict), indent=2), f"{verdict.headline} (JSON)", AttachmentType.JSON)
 
 
 def _properties(record: Record) -> str:

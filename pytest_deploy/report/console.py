@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from pytest_deploy.domain.event import (
     ActionFailed,
     ActionStarted,
+    Decided,
     DeployStarted,
     Event,
+    Held,
+    Judged,
     Looked,
     PlanMade,
     RollbackEnded,
@@ -55,6 +58,7 @@ class Console:
         self._width = max(width, 40)
         self._color = color
         self._tag = ""
+        self._held = ""
         self._every = _REDRAW if tty else _HEARTBEAT
         self._drawn = False
         self._said: datetime | None = None
@@ -84,11 +88,19 @@ class Console:
             case ActionFailed():
                 self.line(f"    {self._paint('FAILED', _RED)}: {plain(event.error.partition(chr(10))[0])}")
             case Waited():
-                self._beat(event.at, f"waiting for {event.what}: {event.seen}", event.left)
+                self._beat(event.at, f"{self._held}waiting for {event.what}: {event.seen}", event.left)
             case Looked():
                 self._beat(event.at, "; ".join(event.lines), event.left)
             case WeightReached() if event.final:
                 self.line(f"    {self._paint('committed', _GREEN)}: {plain(event.state.words)}")
+            case Held():
+                self._hold(event)
+            case Decided():
+                self._held = ""
+                self.line(f"{self._tag}{self._paint('DECIDED', _YELLOW)}: {plain(event.decision.words)}")
+            case Judged() if event.verdict.dry_run:
+                said = plain(event.verdict.sentence).removeprefix("DRY RUN: ")
+                self.line(f"    {self._paint('DRY RUN', _YELLOW)}, blocks nothing: {said}")
             case Warned():
                 self.line(f"    {self._paint('warning', _YELLOW)}: {plain(event.text)}")
             case Stopped():
@@ -132,8 +144,23 @@ class Console:
         reason = "" if again else f": {plain(event.reason.partition(chr(10))[0])}"
         self.line(f"  {self._paint('stopped', _RED)} by {plain(event.cause)} at {plain(event.place)}{reason}")
 
+    def _hold(self, event: Held) -> None:
+        """A line that is overlooked costs half an hour, and then the deploy: so it is a block of its own."""
+        self._said = event.at
+        self._held = f"HELD {event.verdict.where}, "
+        until = (
+            f"{event.deadline.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, in {format_duration(event.deadline - event.at)}"
+        )
+        rule = "=" * min(self._width - 1, 78)
+        self.line(rule)
+        self.line(f"{self._tag}{self._paint('HELD, A PERSON MUST DECIDE', _YELLOW)}: {plain(event.verdict.sentence)}")
+        self.line(f"    without a decision it is rolled back at {until}")
+        self.line(f"    decide with: {plain(event.command)}")
+        self.line(rule)
+
     def _rollback(self, event: RollbackStarted | RollbackEnded) -> None:
         self._said = event.at
+        self._held = ""
         if isinstance(event, RollbackStarted):
             head = self._paint("ROLLING BACK", _YELLOW)
             self.line(f"{self._tag}{head}: {plain(event.target)}, because of {plain(event.cause)}")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from pytest_deploy.domain.event import Event
+from pytest_deploy.domain.action import Json
+from pytest_deploy.domain.event import DeployStarted, Event, Held, Judged, Looked
+from pytest_deploy.report import measurements
 from pytest_deploy.report.encode import to_json
 
 __all__ = ["Reports"]
@@ -27,7 +31,7 @@ class Reports:
     def __init__(self, root: Path, deploy_id: str) -> None:
         self.folder = root / deploy_id
         self.problems: list[str] = []
-        self._log: int | None = None
+        self._open: dict[str, int] = {}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             _point_at(root / "latest", deploy_id)
@@ -35,10 +39,11 @@ class Reports:
             self.problem(f"{self.folder} can't be made", error)
 
     def write(self, name: str, text: str) -> bool:
-        """Write a file, whole or not at all, and say whether it is there now."""
+        """Write a file, whole or not at all, and say whether it is there now; ``name`` may lie in a folder."""
         path = self.folder / name
-        half = path.with_name(f".{name}.part")
+        half = path.with_name(f".{path.name}.part")
         try:
+            path.parent.mkdir(exist_ok=True)
             half.write_text(text, encoding="utf-8")
             half.replace(path)
         except OSError as error:
@@ -52,20 +57,32 @@ class Reports:
         It says its ``kind`` and ``at``, and the event's own fields. The journal's entries, which alone decide
         what is undone, are of type ``journal`` in the same file.
         """
-        body = to_json(event)
-        line = json.dumps({"type": "event", "kind": type(event).__name__} | (body if isinstance(body, dict) else {}))
-        try:
-            if self._log is None:
-                self._log = os.open(self.folder / JOURNAL, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            _append(self._log, f"{line}\n".encode())
-        except OSError as error:
-            self.problem(f"{self.folder / JOURNAL}: an event can't be logged", error)
+        body = to_json(_short(event))
+        line = {"type": "event", "kind": type(event).__name__} | (body if isinstance(body, dict) else {})
+        self._append(JOURNAL, [line], "an event can't be logged")
+
+    def measure(self, looked: Looked, started: DeployStarted) -> None:
+        """Append what a look has read to the file of measurements; its first line tells of the deploy."""
+        if looked.measured:
+            rows = [measurements.row(each) for each in looked.measured]
+            self._append(measurements.NAME, rows, "a look can't be kept", head=measurements.header(started))
 
     def close(self) -> None:
-        """Close the log; a later event opens it again."""
-        if self._log is not None:
-            os.close(self._log)
-            self._log = None
+        """Close the logs; a later line opens them again."""
+        for file in self._open.values():
+            os.close(file)
+        self._open.clear()
+
+    def _append(self, name: str, lines: Sequence[Json], what: str, *, head: Json = None) -> None:
+        path = self.folder / name
+        try:
+            if name not in self._open:
+                self._open[name] = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            file = self._open[name]
+            first = [head] if head is not None and os.fstat(file).st_size == 0 else []
+            _append(file, "".join(f"{json.dumps(line, allow_nan=False)}\n" for line in (*first, *lines)).encode())
+        except OSError as error:
+            self.problem(f"{path}: {what}", error)
 
     def problem(self, what: str, error: Exception) -> None:
         """Keep what went wrong, each kind of it once."""
@@ -73,6 +90,15 @@ class Reports:
         text = f"{what}: {said}"
         if text not in self.problems:
             self.problems.append(text)
+
+
+def _short(event: Event) -> Event:
+    """Return the event without the readings, which the file of measurements has."""
+    if isinstance(event, Looked):
+        return replace(event, measured=())
+    if isinstance(event, Judged | Held):
+        return replace(event, verdict=replace(event.verdict, history=(), control=event.verdict.control[-1:]))
+    return event
 
 
 def _append(file: int, line: bytes) -> None:

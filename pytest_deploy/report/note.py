@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pytest_deploy.report import summary
+from pytest_deploy.report import measurements, overview, plot, summary
 from pytest_deploy.report.record import ActionRecord, Record
 from pytest_deploy.report.text import cell, clip, code, fence, markdown, plain
 
@@ -25,9 +25,10 @@ def _lines(record: Record) -> Iterator[str]:
     yield f"# {markdown(summary.title(record))}"
     yield ""
     yield from _help(record)
-    yield from _rollbacks(record)
+    yield from _decisions(record)
     yield from _table(("", ""), [(f"**{name}**", _fact(name, text)) for name, text in summary.facts(record)])
     yield ""
+    yield from _rollbacks(record)
     yield from _stopped(record)
     yield from _gates(record)
     yield from _warnings(record)
@@ -52,6 +53,14 @@ def _help(record: Record) -> Iterator[str]:
     yield ""
     yield fence("\n".join(plain(command) for command in needed.commands), "sh")
     yield ""
+
+
+def _decisions(record: Record) -> Iterator[str]:
+    for what, sentence in summary.decisions(record):
+        yield f"**{markdown(what)}**"
+        yield ""
+        yield f"> {markdown(sentence)}"
+        yield ""
 
 
 def _rollbacks(record: Record) -> Iterator[str]:
@@ -91,10 +100,10 @@ def _gates(record: Record) -> Iterator[str]:
             (
                 row.weight,
                 row.actual,
-                row.gate or "-",
+                markdown(row.gate) or "-",
                 row.window or "-",
                 row.requests or "-",
-                f"**{row.value}**" if row.value else "-",
+                f"**{markdown(row.value)}**" if row.value else "-",
                 markdown(row.limit) or "-",
                 f"**{row.verdict or 'not judged'}**",
                 markdown(row.rule) or "-",
@@ -103,6 +112,14 @@ def _gates(record: Record) -> Iterator[str]:
         ],
     )
     yield ""
+    if record.verdicts:
+        pictures = [f"[deploy]({plot.FOLDER}/{overview.NAME})"]
+        pictures += [
+            f"[{markdown(f'{each.objective.name} {each.where}')}]({plot.FOLDER}/{name})"
+            for each, name in zip(record.verdicts, plot.names(record.verdicts), strict=True)
+        ]
+        yield f"Pictures beside this note: {', '.join(pictures)}. What was read: [measurements]({measurements.NAME})."
+        yield ""
 
 
 def _warnings(record: Record) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_deploy.domain.quantity import format_duration
-from pytest_deploy.report import summary
+from pytest_deploy.report import overview, plot, summary, svg
 from pytest_deploy.report.record import Record
 from pytest_deploy.report.text import plain
 
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["render"]
 
 _HERE = Path(__file__).parent
-_TONES = {"passed": "good", "PASS": "good", "done": "good", "failed": "bad", "broken": "bad", "FAIL": "bad"}
-_TONES |= {"NO_DATA": "bad", "INCONCLUSIVE": "bad", "ERROR": "bad"}
+_TONES = {"passed": "good", "done": "good", "failed": "bad", "broken": "bad"}
 
 
 def render(record: Record) -> str:
@@ -31,7 +30,7 @@ def render(record: Record) -> str:
     """
     from markupsafe import Markup
 
-    css = (_HERE / "page.css").read_text("utf-8")
+    css = (_HERE / "page.css").read_text("utf-8") + svg.CSS
     css_hash = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
     return (
         _environment()
@@ -41,6 +40,11 @@ def render(record: Record) -> str:
             summary=summary,
             duration=format_duration,
             tones=_TONES,
+            overview=Markup(svg.without_style(overview.render(record))),  # noqa: S704 - the builder escapes all text
+            gates=[
+                (verdict, Markup(svg.without_style(picture)))  # noqa: S704 - the same
+                for verdict, picture in zip(record.verdicts, plot.pictures(record).values(), strict=True)
+            ],
             css=Markup(css),  # noqa: S704 - our own file; escaped it would be another style than its hash says
             css_hash=css_hash,
         )

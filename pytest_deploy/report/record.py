@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from pytest_deploy.domain.action import Action, Json
+from pytest_deploy.domain.action import Action
 from pytest_deploy.domain.event import (
     ActionDone,
     ActionFailed,
     ActionStarted,
     CapabilityOff,
+    Decided,
     DeployEnded,
     DeployStarted,
     Event,
     Fact,
+    Held,
     Judged,
     KnownGoodCaptured,
     PlanMade,
@@ -28,11 +30,11 @@ from pytest_deploy.domain.event import (
     Warned,
     WeightReached,
 )
+from pytest_deploy.domain.policy import Answer, Decision
 from pytest_deploy.domain.rollout import KnownGood, RolloutState
 from pytest_deploy.domain.verdict import Verdict
-from pytest_deploy.report.encode import to_json
 
-__all__ = ["ActionRecord", "Record", "RollbackRecord", "ScenarioRecord", "StepRecord"]
+__all__ = ["ActionRecord", "HoldRecord", "Record", "RollbackRecord", "ScenarioRecord", "StepRecord"]
 
 RUNNING = "running"
 """Status of a scenario, step or action that began and has not ended."""
@@ -75,6 +77,23 @@ class ActionRecord:
 
 
 @dataclass(kw_only=True)
+class HoldRecord:
+    """A verdict that waited for a person; ``decision`` is None while nobody has decided."""
+
+    at: datetime
+    hold: int
+    verdict: Verdict
+    deadline: datetime
+    command: str
+    decision: Decision | None = None
+
+    @property
+    def promoted(self) -> bool:
+        """Whether a person has let the weight rise all the same."""
+        return self.decision is not None and self.decision.answer is Answer.PROMOTE
+
+
+@dataclass(kw_only=True)
 class RollbackRecord:
     """A way back; ``ended`` is None while nobody knows how it went."""
 
@@ -106,6 +125,7 @@ class Record:
     actions: list[ActionRecord] = field(default_factory=list)
     weights: list[WeightReached] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
+    holds: list[HoldRecord] = field(default_factory=list)
     state: RolloutState | None = None
     stopped: Stopped | None = None
     rollbacks: list[RollbackRecord] = field(default_factory=list)
@@ -138,6 +158,8 @@ class Record:
                 self.state = event.state
             case Judged():
                 self.verdicts.append(event.verdict)
+            case Held() | Decided():
+                self._hold(event)
             case Stopped():
                 self.stopped = event
             case DeployEnded():
@@ -156,89 +178,6 @@ class Record:
         over = self.ended is not None
         bad = (each for each in self.rollbacks if (each.ended is None and over) or (each.ended and each.ended.error))
         return next(bad, None)
-
-    def to_json(self) -> dict[str, Json]:
-        """Return what ``deploy.json`` holds; keys are stable, times are UTC, durations seconds.
-
-        ==================  =================================================================
-        key                 value
-        ==================  =================================================================
-        version             of this table: 1
-        id, mode            mode is ``real``, ``rehearsal`` or ``sandbox``
-        outcome             ``{name, words, status}``; null while the deploy runs
-        service ... commit  service, environment, context, namespace, strategy, commit
-        feature             ``{name, path, drill}``
-        window_divisor      windows were this many times shorter
-        image               ``{asked, old, new, digest}``
-        helm                ``{version, revision_before, revision_after}``
-        approver, cluster, pods_ready   text as found; null where not found
-        started, ended, duration_s
-        known_good          ``{revision, image, template_hash}``: where a rollback goes
-        weights             ``[{asked, actual_percent, at, took_s, final}]``
-        traffic             the rollout as last seen; null where a rollback came after it
-        gates               each verdict: value, limit, counts, window, queries, rule
-        stopped             what stopped it, and where; null where nothing did
-        rollbacks           ``[{started, actions, ended}]``
-        actions             each mutation with its command and what its tool said
-        scenarios           with their steps, as run
-        off, warnings, plan, facts
-        ==================  =================================================================
-        """
-        first, last = self.started, self.ended
-        return {
-            "version": 1,
-            "id": first.deploy_id,
-            "mode": first.mode.value,
-            "outcome": None
-            if last is None
-            else {"name": last.outcome.name, "words": last.outcome.words, "status": last.outcome.status},
-            "service": first.service,
-            "environment": first.environment,
-            "context": first.context,
-            "namespace": first.namespace,
-            "strategy": first.strategy,
-            "commit": first.commit,
-            "feature": {"name": first.feature, "path": first.feature_path, "drill": first.drill},
-            "window_divisor": first.window_divisor,
-            "image": {
-                "asked": first.image,
-                "old": self.facts.get("old_image"),
-                "new": self.facts.get("new_image"),
-                "digest": self.facts.get("digest"),
-            },
-            "helm": {
-                "version": self.facts.get("helm_version"),
-                "revision_before": self.facts.get("revision_before"),
-                "revision_after": self.facts.get("revision_after"),
-            },
-            "approver": self.facts.get("approver"),
-            "cluster": self.facts.get("cluster"),
-            "pods_ready": self.facts.get("pods_ready"),
-            "started": to_json(first.at),
-            "ended": to_json(last.at if last else None),
-            "duration_s": to_json(last.at - first.at if last else None),
-            "known_good": to_json(self.known_good),
-            "weights": [
-                {
-                    "asked": each.asked,
-                    "actual_percent": each.state.weight_percent,
-                    "at": to_json(each.at),
-                    "took_s": to_json(each.took),
-                    "final": each.final,
-                }
-                for each in self.weights
-            ],
-            "traffic": to_json(self.state),
-            "gates": [_gate(verdict) for verdict in self.verdicts],
-            "stopped": to_json(self.stopped),
-            "rollbacks": to_json(self.rollbacks),
-            "actions": to_json(self.actions),
-            "scenarios": to_json(self.scenarios),
-            "off": to_json(self.off),
-            "warnings": to_json(self.warnings),
-            "plan": to_json(self.plan),
-            "facts": to_json(self.facts),
-        }
 
     def _feature(self, event: ScenarioStarted | ScenarioEnded | StepStarted | StepEnded) -> None:
         if isinstance(event, ScenarioStarted):
@@ -263,6 +202,22 @@ class Record:
             self.scenarios.append(ScenarioRecord(title=title))
         return self.scenarios[-1]
 
+    def _hold(self, event: Held | Decided) -> None:
+        if isinstance(event, Held):
+            self.holds.append(
+                HoldRecord(
+                    at=event.at,
+                    hold=event.hold,
+                    verdict=event.verdict,
+                    deadline=event.deadline,
+                    command=event.command,
+                )
+            )
+            return
+        for hold in self.holds:
+            if hold.hold == event.decision.hold:
+                hold.decision = event.decision
+
     def _action(self, event: ActionStarted | ActionDone | ActionFailed) -> None:
         if isinstance(event, ActionStarted):
             new = ActionRecord(seq=event.seq, at=event.at, action=event.action, command=event.command)
@@ -276,31 +231,3 @@ class Record:
                 action.status = "done" if done else "failed"
                 action.said = event.observed if isinstance(event, ActionDone) else event.error
                 action.took = event.took if isinstance(event, ActionDone) else event.at - action.at
-
-
-def _gate(verdict: Verdict) -> dict[str, Json]:
-    reading, objective = verdict.reading, verdict.objective
-    return {
-        "name": objective.name,
-        "where": verdict.where,
-        "weight": verdict.weight,
-        "actual_percent": to_json(verdict.actual_percent),
-        "verdict": verdict.kind.value,
-        "rule": verdict.ruling.rule,
-        "judge": verdict.judge,
-        "value": to_json(reading.value if reading else None),
-        "limit": objective.limit,
-        "unit": "ratio" if objective.quantile is None else "seconds",
-        "value_text": verdict.value_text,
-        "limit_text": verdict.limit_text,
-        "requests": to_json(reading.total if reading else None),
-        "bad": to_json(reading.bad if reading else None),
-        "window_s": to_json(verdict.window),
-        "watched_s": to_json(verdict.watched),
-        "started": to_json(verdict.started),
-        "decided": to_json(verdict.decided),
-        "newest_sample": to_json(reading.newest if reading else None),
-        "subject": verdict.subject.words,
-        "queries": to_json(reading.queries if reading else ()),
-        "problem": reading.problem if reading else "",
-    }

@@ -9,16 +9,21 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pytest_deploy.domain.event import (
+    Decided,
     DeployEnded,
     DeployStarted,
     Event,
+    Held,
+    Judged,
+    Looked,
     RollbackEnded,
     Stopped,
     Waited,
 )
 from pytest_deploy.domain.outcome import Mode
-from pytest_deploy.report import note, page
+from pytest_deploy.report import note, overview, page, plot
 from pytest_deploy.report.console import Console
+from pytest_deploy.report.deploy_json import deploy_json
 from pytest_deploy.report.files import Reports
 from pytest_deploy.report.record import Record
 from pytest_deploy.report.redact import Redactor
@@ -35,8 +40,9 @@ NOTE = "deploy-note.md"
 class Reporting:
     """The one subscriber: takes each event of a deploy, and raises nothing.
 
-    The note, ``deploy.json`` and the page are written when the deploy has stopped, after each rollback and at
-    the end: what is killed in between leaves evidence all the same.
+    The note, ``deploy.json`` and the page are written when the deploy is held or has stopped, after each rollback
+    and at the end, measurements at each look and pictures at each verdict: what is killed in between leaves
+    evidence all the same.
 
     Args:
         root: where folders of deploys are made.
@@ -93,7 +99,12 @@ class Reporting:
         if self._allure is not None and self.record is not None:
             allure, record = self._allure, self.record
             self._guarded("Allure", lambda: allure(clean, record))
-        if isinstance(clean, Stopped | RollbackEnded | DeployEnded):
+        if isinstance(clean, Looked) and self.record is not None:
+            first = self.record.started
+            self._guarded("the measurements", lambda: self._reports.measure(clean, first))
+        if isinstance(clean, Judged):
+            self._guarded("the pictures", self._draw)
+        if isinstance(clean, Held | Decided | Stopped | RollbackEnded | DeployEnded):
             self._write()
         if isinstance(clean, DeployEnded):
             self._reports.close()
@@ -140,8 +151,15 @@ class Reporting:
             self._guarded(name, once)
 
         write(NOTE, lambda: note.render(record))
-        write("deploy.json", lambda: json.dumps(record.to_json(), indent=2) + "\n")
+        write("deploy.json", lambda: json.dumps(deploy_json(record), indent=2) + "\n")
         write("report.html", lambda: page.render(record))
+        write(f"{plot.FOLDER}/{overview.NAME}", lambda: overview.render(record))
+
+    def _draw(self) -> None:
+        """Write the picture of the newest verdict at once: what is killed later has it."""
+        if self.record is not None:
+            name, picture = list(plot.pictures(self.record).items())[-1]
+            self._reports.write(f"{plot.FOLDER}/{name}", picture)
 
     def _end(self, event: DeployEnded) -> None:
         mode = self.record.started.mode if self.record is not None else Mode.REAL

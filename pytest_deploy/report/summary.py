@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pytest_deploy.domain.outcome import Mode
+from pytest_deploy.domain.policy import Decision
 from pytest_deploy.domain.quantity import format_duration
 from pytest_deploy.domain.verdict import Verdict, VerdictKind
 from pytest_deploy.report.record import Record, RollbackRecord
@@ -14,6 +15,7 @@ from pytest_deploy.report.record import Record, RollbackRecord
 __all__ = [
     "GateRow",
     "Help",
+    "decisions",
     "facts",
     "gate_rows",
     "help_needed",
@@ -28,7 +30,11 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateRow:
-    """A line of the table of steps; ``verdict`` is "" where the step was reached and no gate was decided."""
+    """A line of the table of steps; ``verdict`` is "" where the step was reached and no gate was decided.
+
+    Args:
+        tone: ``good``, ``bad`` or ``open``: how the verdict is to be coloured.
+    """
 
     weight: str
     actual: str
@@ -39,6 +45,7 @@ class GateRow:
     limit: str = ""
     verdict: str = ""
     rule: str = ""
+    tone: str = "bad"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +124,7 @@ def facts(record: Record) -> Iterator[tuple[str, str]]:
 def gate_rows(record: Record) -> Iterator[GateRow]:
     """Yield a row for each verdict, and one for each weight that was reached and never judged."""
     reached = {each.asked: each for each in record.weights if not each.final}
-    judged = {verdict.weight for verdict in record.verdicts}
+    judged = {verdict.weight for verdict in record.verdicts if not verdict.dry_run}
     rows: list[tuple[float, GateRow]] = [
         (asked, GateRow(weight=f"{asked} %", actual=f"{each.state.weight_percent:.1f} %"))
         for asked, each in reached.items()
@@ -127,11 +134,29 @@ def gate_rows(record: Record) -> Iterator[GateRow]:
     yield from (row for _, row in sorted(rows, key=lambda pair: pair[0]))
 
 
+def decisions(record: Record) -> Iterator[tuple[str, str]]:
+    """Yield, for each verdict that waited for a person, what became of it, and the verdict."""
+    for hold in record.holds:
+        if hold.decision is not None:
+            did = "PROMOTED" if hold.promoted else "ABORTED"
+            yield f"{did} BY DECISION of {_decided(hold.decision)}", hold.verdict.sentence
+        elif record.ended is None and not record.rollbacks:
+            yield (
+                f"HELD until {_utc(hold.deadline)}, then rolled back; to decide: {hold.command}",
+                hold.verdict.sentence,
+            )
+        else:
+            yield f"NOBODY DECIDED: held at {_utc(hold.at)}, at most until {_utc(hold.deadline)}", hold.verdict.sentence
+
+
 def queries(record: Record) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield each gate's name and place with the queries that its verdict rests on."""
     for verdict in record.verdicts:
         if verdict.reading is not None:
-            yield f"{verdict.objective.name} {verdict.where}", verdict.reading.queries
+            yield (
+                f"{'DRY RUN: ' if verdict.dry_run else ''}{verdict.objective.name} {verdict.where}",
+                verdict.reading.queries,
+            )
 
 
 def rollback_facts(record: Record, rollback: RollbackRecord) -> Iterator[tuple[str, str]]:
@@ -168,6 +193,10 @@ def help_needed(record: Record) -> Help | None:
     )
 
 
+def _decided(decision: Decision) -> str:
+    return f"{decision.by} at {_utc(decision.at)}: {decision.reason}"
+
+
 def _utc(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
@@ -175,21 +204,34 @@ def _utc(at: datetime) -> str:
 def _row(verdict: Verdict) -> GateRow:
     asked = "after promotion" if verdict.weight is None else f"{verdict.weight} %"
     actual = "-" if verdict.actual_percent is None else f"{verdict.actual_percent:.1f} %"
+    extended = f" + {format_duration(verdict.extended)}" if verdict.extended else ""
     return GateRow(
         weight=asked,
         actual=actual,
         gate=verdict.objective.name,
-        window=f"{format_duration(verdict.watched)} of {format_duration(verdict.window)}",
-        requests=f"{verdict.samples}",
+        window=f"{format_duration(verdict.watched)} of {format_duration(verdict.window)}{extended}",
+        requests=_samples(verdict),
         value=verdict.value_text,
-        limit=f"<= {verdict.limit_text}",
-        verdict=verdict.kind.value,
-        rule=verdict.ruling.rule,
+        limit=verdict.bound_text,
+        verdict=f"DRY RUN: {verdict.kind}" if verdict.dry_run else verdict.kind.value,
+        rule="; ".join(part for part in (verdict.ruling.rule, verdict.unseen_text, verdict.note) if part),
+        tone="open" if verdict.dry_run else "good" if verdict.kind is VerdictKind.PASS else "bad",
     )
 
 
+def _samples(verdict: Verdict) -> str:
+    if verdict.reading is None:
+        return ""
+    return f"{verdict.samples}" if verdict.objective.counted else f"{verdict.samples} samples"
+
+
 def _trigger(record: Record, rollback: RollbackRecord) -> str:
-    bad = [verdict for verdict in record.verdicts if verdict.kind is not VerdictKind.PASS]
+    overridden = {hold.verdict for hold in record.holds if hold.promoted}
+    bad = [
+        verdict
+        for verdict in record.verdicts
+        if verdict.kind is not VerdictKind.PASS and not verdict.dry_run and verdict not in overridden
+    ]
     if bad:
         return bad[-1].sentence
     if record.stopped is not None:

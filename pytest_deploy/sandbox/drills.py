@@ -253,9 +253,16 @@ class _Metrics:
         return self.real.now()
 
     def read(self, objective: Objective, subject: Subject, since: datetime) -> Reading:
+        self._delay()
+        return self.real.read(objective, subject, since)
+
+    def problems(self, objective: Objective, subject: Subject) -> Sequence[str]:
+        self._delay()
+        return self.real.problems(objective, subject)
+
+    def _delay(self) -> None:
         if self.faults.hit(FaultKind.PROMETHEUS_SLOW):
             self.clock.sleep(_PROMETHEUS_DELAY)
-        return self.real.read(objective, subject, since)
 
 
 @dataclass(frozen=True)

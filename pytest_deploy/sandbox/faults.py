@@ -105,6 +105,15 @@ class Faults:
         """Whether scrapes are refused, so that samples stop."""
         return any(fault.what is FaultKind.STALE_DATA and fault.bound for fault in self.current)
 
+    @property
+    def hidden(self) -> frozenset[tuple[str, str]]:
+        """Namespace and pod-template hash of the versions that have no data."""
+        return frozenset(
+            (fault.namespace, fault.version)
+            for fault in self.current
+            if fault.what is FaultKind.NO_DATA and fault.bound
+        )
+
     def play(self, versions: Iterable[Version], seconds: float, now: datetime) -> list[Version]:
         """Return the versions as the faults let them behave in this span; those without data are missing.
 

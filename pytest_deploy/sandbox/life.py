@@ -30,7 +30,8 @@ def _silent(text: str) -> None:
 def up(name: str = "default", *, say: Say = _silent) -> Stack:
     """Return a stack that is healthy: the one that is up, healed if something died, or a new one.
 
-    Several names stand side by side. What a killed ``up`` left half built is removed first.
+    Several names stand side by side. What a killed ``up`` left half built, or another
+    release has built, is removed first.
 
     Args:
         say: is told what happens, a line at a time.

@@ -16,6 +16,7 @@ from pytest_deploy.io.process import run
 from pytest_deploy.sandbox import readiness
 from pytest_deploy.sandbox.backend import Backend, ControlPlane
 from pytest_deploy.sandbox.place import free_ports, ports_chosen
+from pytest_deploy.sandbox.scraping import configure
 from pytest_deploy.sandbox.stack import HEALTHY, Stack
 from pytest_deploy.sandbox.tools import Toolbox
 
@@ -26,13 +27,6 @@ MARK = "PYTEST_DEPLOY_SANDBOX"
 
 _APPLY_S = 60
 _NAMESPACES = ("staging", "prod")
-_PROMETHEUS_CONFIG = """\
-# A scrape each second, so that a window of some seconds holds as many samples as one of minutes elsewhere.
-global: {{scrape_interval: 1s, scrape_timeout: 1s}}
-scrape_configs:
-  - job_name: traffic
-    static_configs: [{{targets: ["{target}"]}}]
-"""
 
 
 def assemble(
@@ -143,8 +137,7 @@ class _Build:
             raise ToolFailed(msg, hint=f"see the API server's log below {self.folder}")
 
     def prometheus_argv(self, control_url: str, prometheus_url: str) -> tuple[str, ...]:
-        config = self.folder / "prometheus.yaml"
-        config.write_text(_PROMETHEUS_CONFIG.format(target=urlsplit(control_url).netloc))
+        config = configure(self.folder, urlsplit(control_url).netloc)
         return (
             self.tools.need("prometheus"),
             f"--config.file={config}",

@@ -17,6 +17,9 @@ FILE = "stack.json"
 """It appears when the stack is complete: a folder without it is half built."""
 HEALTHY = "healthy"
 
+_LAYOUT = 2
+"""Changes whenever a stack that is up lacks what this release needs of it."""
+
 _PROBES = {
     "prometheus": ("prometheus_url", "/-/ready"),
     "traffic": ("control_url", "/healthz"),
@@ -77,14 +80,17 @@ class Stack:
 def save(stack: Stack) -> None:
     """Write the stack down, all or nothing."""
     part = stack.folder / f"{FILE}.part"
-    part.write_text(json.dumps(replace(stack, components={}).to_json(), indent=2))
+    facts = {**replace(stack, components={}).to_json(), "layout": _LAYOUT}
+    part.write_text(json.dumps(facts, indent=2))
     part.replace(stack.folder / FILE)
 
 
 def load(folder: Path) -> Stack | None:
-    """Return the stack that was written down in a folder; None: none was, or it can't be read."""
+    """Return the stack that was written down in a folder; None: none was, another release's, or it can't be read."""
     try:
         facts = json.loads((folder / FILE).read_text())
+        if facts.get("layout") != _LAYOUT:
+            return None
         return Stack(
             **{
                 key: facts[key]

@@ -1,8 +1,9 @@
 """The traffic source: a small process whose counters follow what the cluster really serves.
 
-It reads Rollouts, Deployments and their ReplicaSets twice a second, sends each version its share of made-up requests,
-and shows the counters that the service's pods would show at ``/metrics``. ``/faults`` is for drills: PUT replaces the
-list, DELETE empties it, GET shows it; ``/healthz`` answers 200 while the cluster could be read lately.
+It reads Rollouts, Deployments, their ReplicaSets and pods twice a second, sends each version its share of made-up
+requests, and shows at ``/metrics`` the counters that the service's pods, cAdvisor and kube-state-metrics would show.
+``/faults`` is for drills: PUT replaces the list, DELETE empties it, GET shows it; ``/healthz`` answers 200 while the
+cluster could be read lately.
 
 It is light on purpose: no Kubernetes client, no HTTP client, one thread that serves.
 """
@@ -22,6 +23,7 @@ from threading import Lock, Thread
 from pytest_deploy.io.clock import SystemClock
 from pytest_deploy.sandbox import local
 from pytest_deploy.sandbox.faults import Faults, parse
+from pytest_deploy.sandbox.platform import Container, Platform, containers
 from pytest_deploy.sandbox.tally import Tally, exposition
 from pytest_deploy.sandbox.weights import Object, Version, versions
 
@@ -33,6 +35,7 @@ _STALE_S = 5.0
 _BODY_LIMIT = 64 * 1024
 _WORKLOADS = ("/apis/argoproj.io/v1alpha1/rollouts", "/apis/apps/v1/deployments")
 _REPLICA_SETS = "/apis/apps/v1/replicasets"
+_PODS = "/api/v1/pods"
 
 
 class Source:
@@ -45,19 +48,21 @@ class Source:
     def __init__(self, monotonic: Callable[[], float], now: Callable[[], datetime]) -> None:
         self._monotonic, self._now = monotonic, now
         self._lock = Lock()
-        self._tally, self._faults = Tally(), Faults()
+        self._tally, self._platform, self._faults = Tally(), Platform(), Faults()
         self._versions: tuple[Version, ...] = ()
         self._grown, self._heard = monotonic(), float("-inf")
 
-    def tick(self, found: Sequence[Version] | None) -> None:
+    def tick(self, found: Sequence[Version] | None, seen: Sequence[Container] = ()) -> None:
         """Count the requests since the last tick.
 
         Args:
-            found: who gets which share now; None: the cluster did not answer, and requests go on as they went.
+            found: who gets which share now; None: the cluster did not answer, and all goes on as it went.
+            seen: the containers that are there.
         """
         with self._lock:
             if found is not None:
                 self._versions, self._heard = tuple(found), self._monotonic()
+                self._platform.see(seen, self._heard)
             self._grow()
 
     def _grow(self) -> None:
@@ -71,7 +76,8 @@ class Source:
             self._grow()
             if self._faults.stale:
                 return 503, "stale data: the fault of a drill\n"
-            return 200, exposition(self._tally.samples())
+            platform = self._platform.samples(self._monotonic(), self._faults.hidden)
+            return 200, exposition((*self._tally.samples(), *platform))
 
     def health(self) -> tuple[int, str]:
         """Answer whether the cluster could be read lately."""
@@ -105,16 +111,18 @@ class _Cluster:
         self._server = json.loads(kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
         self._connection: HTTPConnection | None = None
 
-    def versions(self) -> list[Version] | None:
+    def look(self) -> tuple[list[Version] | None, list[Container]]:
+        """Return what ``Source.tick`` wants."""
         try:
             workloads = [item for path in _WORKLOADS for item in self._items(path)]
-            return list(versions(workloads, self._items(_REPLICA_SETS)))
+            replica_sets, pods = self._items(_REPLICA_SETS), self._items(_PODS)
+            return list(versions(workloads, replica_sets, pods)), list(containers(pods))
         except (OSError, HTTPException, ValueError, KeyError) as error:
             print(f"the cluster can't be read: {error!r}", file=sys.stderr, flush=True)  # noqa: T201 - this is its log
             if self._connection is not None:
                 self._connection.close()
             self._connection = None
-            return None
+            return None, []
 
     def _items(self, path: str) -> list[Object]:
         if self._connection is None:
@@ -176,7 +184,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     server = HTTPServer(("127.0.0.1", given.port), _handler(source))
     Thread(target=server.serve_forever, daemon=True).start()
     while True:
-        source.tick(cluster.versions())
+        source.tick(*cluster.look())
         clock.sleep(_TICK)
 
 

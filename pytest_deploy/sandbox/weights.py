@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pytest_deploy.domain.synthetic import Behaviour
 
-__all__ = ["ERROR_RATE", "P95_MS", "RPS", "Version", "versions"]
+__all__ = ["ERROR_RATE", "P95_MS", "RPS", "Object", "Version", "number", "template_hash", "versions"]
 
 RPS = "sandbox.pytest-deploy.dev/rps"
 """On the Rollout or Deployment: requests per second of the whole service; 100 where it is absent."""
@@ -32,7 +33,7 @@ class Version:
     Args:
         pod_template_hash: names the version.
         requests_per_s: what is sent to it now.
-        serves: whether any of its pods is ready; what is sent to one that does not is answered with a 503.
+        pods: names of those that are ready; what is sent to a version that has none is answered with a 503.
         behaviour: how its template says that it answers.
         canary: whether it is the newest of its service, and not the stable one.
     """
@@ -41,12 +42,12 @@ class Version:
     service: str
     pod_template_hash: str
     requests_per_s: float
-    serves: bool
+    pods: tuple[str, ...]
     behaviour: Behaviour
     canary: bool
 
 
-def versions(workloads: Sequence[Object], replica_sets: Sequence[Object]) -> Iterator[Version]:
+def versions(workloads: Sequence[Object], replica_sets: Sequence[Object], pods: Sequence[Object]) -> Iterator[Version]:
     """Yield each version that gets requests.
 
     With a traffic router the shares are what the controller wrote to status.canary.weights; else every ready pod
@@ -54,22 +55,37 @@ def versions(workloads: Sequence[Object], replica_sets: Sequence[Object]) -> Ite
 
     Args:
         workloads: Rollouts and Deployments.
-        replica_sets: all of the cluster.
+        replica_sets, pods: all of the cluster.
     """
     owned: dict[str, list[Object]] = {}
-    for replica_set in replica_sets:
-        for owner in replica_set["metadata"].get("ownerReferences", ()):
-            owned.setdefault(owner["uid"], []).append(replica_set)
+    for each in (*replica_sets, *pods):
+        for owner in each["metadata"].get("ownerReferences", ()):
+            owned.setdefault(owner["uid"], []).append(each)
     for workload in workloads:
-        yield from _of(workload, owned.get(workload["metadata"]["uid"], []))
+        sets = {template_hash(it): it for it in owned.get(workload["metadata"]["uid"], ())}
+        ready = {name: _ready(owned.get(it["metadata"]["uid"], ())) for name, it in sets.items()}
+        yield from _of(workload, sets, ready)
 
 
-def _of(workload: Object, replica_sets: Sequence[Object]) -> Iterator[Version]:
+def template_hash(it: Object) -> str:
+    """Return the version that a ReplicaSet makes, or a pod belongs to; its own name where no label says."""
+    labels = it["metadata"].get("labels") or {}
+    return str(next((labels[label] for label in _HASHES if label in labels), it["metadata"]["name"]))
+
+
+def number(annotations: Mapping[str, str] | None, name: str, default: float) -> float:
+    """Return an annotation's number; one that can't be read is as good as absent: traffic must not stop for a typo."""
+    try:
+        found = float((annotations or {})[name])
+    except (KeyError, ValueError):
+        return default
+    return found if math.isfinite(found) else default
+
+
+def _of(workload: Object, sets: Mapping[str, Object], ready: Mapping[str, tuple[str, ...]]) -> Iterator[Version]:
     meta, status = workload["metadata"], workload.get("status", {})
-    sets = {_hash(it): it for it in replica_sets}
-    ready = {name: _ready(it) for name, it in sets.items()}
     shares = _routed(workload) or _by_pods(ready)
-    rps = _number(meta.get("annotations"), RPS, _DEFAULT_RPS)
+    rps = number(meta.get("annotations"), RPS, _DEFAULT_RPS)
     newest = max(sets, key=lambda name: _revision(sets[name]), default=None)
     stable = status.get("stableRS")
     for name, share in shares.items():
@@ -79,7 +95,7 @@ def _of(workload: Object, replica_sets: Sequence[Object]) -> Iterator[Version]:
                 service=meta["name"],
                 pod_template_hash=name,
                 requests_per_s=rps * share,
-                serves=ready[name] > 0,
+                pods=ready[name],
                 behaviour=_behaviour(sets[name]),
                 canary=name == newest and name != stable,
             )
@@ -97,9 +113,9 @@ def _routed(workload: Object) -> dict[str, float]:
     return shares
 
 
-def _by_pods(ready: Mapping[str, int]) -> dict[str, float]:
-    total = sum(ready.values())
-    return {name: count / total for name, count in ready.items()} if total else {}
+def _by_pods(ready: Mapping[str, tuple[str, ...]]) -> dict[str, float]:
+    total = sum(map(len, ready.values()))
+    return {name: len(pods) / total for name, pods in ready.items()} if total else {}
 
 
 def _behaviour(replica_set: Object) -> Behaviour:
@@ -107,28 +123,23 @@ def _behaviour(replica_set: Object) -> Behaviour:
     default = Behaviour()
     try:
         return Behaviour(
-            error_rate_ratio=_number(annotations, ERROR_RATE, default.error_rate_ratio),
-            p95_ms=_number(annotations, P95_MS, default.p95_ms),
+            error_rate_ratio=number(annotations, ERROR_RATE, default.error_rate_ratio),
+            p95_ms=number(annotations, P95_MS, default.p95_ms),
         )
     except ValueError:
         return default
 
 
-def _number(annotations: Mapping[str, str] | None, name: str, default: float) -> float:
-    """Return an annotation's number; one that can't be read is as good as absent: traffic must not stop for a typo."""
-    try:
-        return float((annotations or {})[name])
-    except (KeyError, ValueError):
-        return default
-
-
-def _hash(replica_set: Object) -> str:
-    labels = replica_set["metadata"].get("labels") or {}
-    return str(next((labels[label] for label in _HASHES if label in labels), replica_set["metadata"]["name"]))
-
-
-def _ready(replica_set: Object) -> int:
-    return int(replica_set.get("status", {}).get("readyReplicas", 0))
+def _ready(pods: Sequence[Object]) -> tuple[str, ...]:
+    """Return the names of the pods that a Service sends requests to."""
+    return tuple(
+        sorted(
+            pod["metadata"]["name"]
+            for pod in pods
+            if "deletionTimestamp" not in pod["metadata"]
+            and any((it["type"], it["status"]) == ("Ready", "True") for it in pod["status"].get("conditions", ()))
+        )
+    )
 
 
 def _revision(replica_set: Object) -> int:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pytest_bdd import parsers, then
 
 from pytest_deploy.domain.quantity import parse_duration
-from pytest_deploy.engine import phases
+from pytest_deploy.engine import measurable, phases
 from pytest_deploy.engine.deploy import Deploy
 
 __all__: list[str] = []
@@ -51,3 +51,13 @@ def posted(deploy: Deploy, channel: str) -> None:
         Then the deploy note is posted to "#deploys"
     """
     deploy.run(lambda: phases.tell(deploy, "chat", "chat", f"post the note to {channel}"))
+
+
+@then(parsers.parse('the error budget of "{service}" does not burn'))
+def budget(deploy: Deploy, service: str) -> None:
+    """Check the burn rate once the new version serves all traffic; a budget that burns rolls back.
+
+    Example:
+        Then the error budget of "checkout-api" does not burn
+    """
+    deploy.run(lambda: measurable.budget_not_burning(deploy))

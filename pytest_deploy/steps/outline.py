@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from pytest_deploy.domain.measurement import Kind, Objective
-from pytest_deploy.domain.plan import Gate, Stage
+from pytest_deploy.domain.plan import Gate, Stage, gates_of
 from pytest_deploy.domain.slo import Slo
-from pytest_deploy.steps import canary, drill, release, staging
+from pytest_deploy.steps import canary, drill, gates, release, staging
 
 __all__ = ["StepAsked", "bound_for", "installs", "is_deploy", "is_drill", "place_of", "stages", "uses_faults"]
 
@@ -42,6 +42,16 @@ class StepAsked(Protocol):
     @property
     def args(self) -> Mapping[str, object]:
         """Its arguments, converted."""
+        ...
+
+    @property
+    def type(self) -> str:
+        """``given``, ``when`` or ``then``, whatever its keyword is."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """The step without its keyword, Examples filled in."""
         ...
 
 
@@ -93,16 +103,8 @@ def stages(steps: Iterable[StepAsked], slo: Slo, root: Path) -> tuple[Stage, ...
             found.append(Stage(weight=weight, gates=(), scenario=step.title, place=place))
         elif step.function is canary.promoted_through:
             for weight in cast("tuple[int, ...]", step.args["weights"]):
-                gates = tuple(
-                    Gate(
-                        objective=objective,
-                        window=slo.window,
-                        scenario=step.title,
-                        place=f"{place} {weight}% {objective.name}",
-                    )
-                    for objective in slo.objectives
-                )
-                found.append(Stage(weight=weight, gates=gates, scenario=step.title, place=place))
+                of_slo = gates_of(slo, slo.window, scenario=step.title, place=f"{place} {weight}%")
+                found.append(Stage(weight=weight, gates=of_slo, scenario=step.title, place=place))
         elif (gate := _gate(step, place)) is not None and found and found[-1].scenario == step.title:
             last = found[-1]
             found[-1] = Stage(weight=last.weight, gates=(*last.gates, gate), scenario=last.scenario, place=last.place)
@@ -110,11 +112,19 @@ def stages(steps: Iterable[StepAsked], slo: Slo, root: Path) -> tuple[Stage, ...
 
 
 def _gate(step: StepAsked, place: str) -> Gate | None:
-    if step.function is canary.error_rate:
-        objective = Objective(kind=Kind.ERROR_RATE, limit=cast("float", step.args["limit"]))
-    elif step.function is canary.latency:
-        limit = cast("timedelta", step.args["limit"]).total_seconds()
-        objective = Objective(kind=Kind.LATENCY, limit=limit, quantile=cast("float", step.args["quantile"]))
-    else:
+    """Return the gate that a step is; a team's own Then is one too. None: it judges nothing."""
+    objective_of = gates.OBJECTIVES.get(step.function)
+    if objective_of is not None:
+        watch = cast("gates.Watch", step.args["watch"])
+        return Gate(
+            objective=objective_of(step.args),
+            window=watch.window,
+            scenario=step.title,
+            place=place,
+            requests=watch.requests,
+            dry_run=watch.dry_run,
+        )
+    if step.type != "then" or step.function.__module__.startswith(__package__ + "."):
         return None
-    return Gate(objective=objective, window=cast("timedelta", step.args["window"]), scenario=step.title, place=place)
+    objective = Objective(kind=Kind.STEP, limit=0, subject=step.text)
+    return Gate(objective=objective, window=timedelta(), scenario=step.title, place=place)

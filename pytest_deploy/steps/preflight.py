@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_bdd import given, parsers
 
-from pytest_deploy.engine import phases, preflight
+from pytest_deploy.engine import measurable, phases, preflight
 from pytest_deploy.engine.deploy import Deploy
 
 __all__: list[str] = []
@@ -68,3 +68,23 @@ def checklist(deploy: Deploy) -> None:
         Given the deployment checklist is complete
     """
     deploy.run(lambda: phases.check(deploy, "checklist", deploy.release.service))
+
+
+@given("every gate of this feature can be judged")
+def measurable_gates(deploy: Deploy) -> None:
+    """Check that each gate finds its metrics on the version that runs, and will have requests enough.
+
+    Example:
+        Given every gate of this feature can be judged
+    """
+    deploy.run(lambda: preflight.metrics(deploy))
+
+
+@given(parsers.parse('the error budget of "{service}" is not burning'))
+def budget(deploy: Deploy, service: str) -> None:
+    """Check the burn rate over 1 h & 5 min and 6 h & 30 min before anything is changed.
+
+    Example:
+        Given the error budget of "checkout-api" is not burning
+    """
+    deploy.run(lambda: measurable.budget_not_burning(deploy))

@@ -21,8 +21,9 @@ from pytest_deploy.adapters.helm import HelmCli
 from pytest_deploy.adapters.journal import JsonlJournal
 from pytest_deploy.adapters.kubernetes import KubernetesCluster
 from pytest_deploy.adapters.prometheus import Prometheus
+from pytest_deploy.domain import query
 from pytest_deploy.domain.action import HelmUpgrade, Target
-from pytest_deploy.domain.measurement import Kind, Objective, Subject
+from pytest_deploy.domain.measurement import Kind, Objective, Role, Subject
 from pytest_deploy.domain.release import Digest, Environment, ImageRef
 from pytest_deploy.domain.rollout import Permission
 from pytest_deploy.errors import MeasurementError, Refused, Rejected
@@ -31,6 +32,7 @@ from pytest_deploy.io.kube import KubeApi
 from pytest_deploy.io.process import run
 from pytest_deploy.ports import Ports
 from pytest_deploy.sandbox import Stack
+from pytest_deploy.sandbox.platform import MEMORY, RESTARTS, THROTTLED
 from pytest_deploy.testing.contracts import (
     NEW,
     OLD,
@@ -39,6 +41,7 @@ from pytest_deploy.testing.contracts import (
     MetricsContract,
     TrafficContract,
 )
+from pytest_deploy.testing.contracts.metrics import ERROR_RATE, NAMED
 
 pytestmark = pytest.mark.real
 
@@ -324,6 +327,48 @@ class TestPrometheus(_Helm3, MetricsContract):
         world.let_time_pass(5)
         with pytest.raises(MeasurementError, match="none has a label 'code'"):
             metrics.read(Objective(kind=Kind.ERROR_RATE, limit=0.01), Subject(service=world.service), since)
+
+    def test_versions_are_told_apart_by_their_pods_names(self, world: RealWorld) -> None:
+        """By the pods' names, or by a label of the version: the same requests are read, of canary and of stable."""
+        by_pod = Prometheus(
+            world.stack.prometheus_url,
+            pod_label="pod",
+            scrape_interval=timedelta(seconds=1),
+            timeout=timedelta(seconds=10),
+            clock=world.clock,
+        )
+        state = self.start_canary(world)
+        world.make_bad(0.3)
+        self._scrapes(world, 3)
+        since = by_pod.now()
+        self._scrapes(world, 8)
+        for role, template_hash, bad in (
+            (Role.CANARY, state.current_hash, 0.3),
+            (Role.STABLE, state.stable_hash, 0),
+        ):
+            subject = self._of(world, template_hash, role)
+            one, other = by_pod.read(ERROR_RATE, subject, since), world.ports.metrics.read(ERROR_RATE, subject, since)
+            assert one.total == pytest.approx(other.total, rel=0.3)
+            assert one.value == pytest.approx(bad, rel=0.15)
+            assert other.value == pytest.approx(bad, rel=0.15)
+
+    def test_saturation_is_that_of_the_version_s_own_pods(self, world: RealWorld) -> None:
+        """Throttling, memory and restarts of a canary that has too much of each; the stable version has not."""
+        bad = replace_annotations(world, {THROTTLED: "0.3", MEMORY: "0.95", RESTARTS: "2"})
+        state = self.start_canary(bad)
+        canary = state.version(state.current_hash)
+        assert canary is not None
+        since = world.ports.metrics.now()
+        self._scrapes(world, 13)
+        found = {
+            role: [
+                world.ports.metrics.read(objective, self._of(world, template_hash, role), since).value
+                for objective in (NAMED[query.THROTTLING], NAMED[query.MEMORY], NAMED[query.RESTARTS])
+            ]
+            for role, template_hash in ((Role.CANARY, state.current_hash), (Role.STABLE, state.stable_hash))
+        }
+        assert found[Role.CANARY] == [pytest.approx(0.3, abs=0.05), pytest.approx(0.95), 2 * canary.ready]
+        assert found[Role.STABLE] == [0, pytest.approx(0.5), 0]
 
     @pytest.mark.parametrize("name", ['a"b', "a\\", "a\nb", "a{b}", "a'b", "ä €"])
     def test_a_strange_name_is_one_literal(self, world: RealWorld, name: str) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from pytest_deploy.adapters.journal import JsonlJournal
-from pytest_deploy.domain.journal import Entry, EntryState
-from pytest_deploy.errors import DeployError
+from pytest_deploy.domain.journal import Entry, EntryState, Milestone
+from pytest_deploy.domain.policy import Answer, Decision
+from pytest_deploy.errors import DeployCancelled, DeployError
 
 
 def entry(seq: int) -> Entry:
@@ -113,6 +116,77 @@ def test_a_full_disk_is_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     journal.append(entry(2))
     assert journal.entries() == (entry(1), entry(2))
     assert journal.torn == (2,)
+
+
+def test_an_entry_that_was_altered_is_noticed(tmp_path: Path) -> None:
+    """Each line holds the digest of the one before: an edit of any but the last is damage, with its line."""
+    path = tmp_path / "journal.jsonl"
+    journal = JsonlJournal(path)
+    for seq in (1, 2, 3):
+        journal.append(entry(seq))
+    lines = path.read_text().splitlines(keepends=True)
+    assert json.loads(lines[0])["prev"] == "0" * 64
+    assert json.loads(lines[1])["prev"] == sha256(lines[0].rstrip("\n").encode()).hexdigest()
+    path.write_text("".join([lines[0], lines[1].replace('"observed":""', '"observed":"x"'), lines[2]]))
+    with pytest.raises(DeployError, match="line 3 does not follow the entry before it"):
+        journal.entries()
+    path.write_text("".join([lines[0].replace("0" * 64, "1" * 64), *lines[1:]]))
+    with pytest.raises(DeployError, match="line 1 does not follow"):
+        journal.entries()
+
+
+def test_two_writers_are_noticed(tmp_path: Path) -> None:
+    """A second process that goes on with the same journal makes the first one's next entry damage."""
+    path = tmp_path / "journal.jsonl"
+    first = JsonlJournal(path)
+    first.append(entry(1))
+    JsonlJournal(path).append(entry(2))
+    first.append(entry(2))
+    with pytest.raises(DeployError, match="line 3 does not follow the entry before it"):
+        first.entries()
+
+
+def test_an_append_that_a_signal_ended_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that was written without its append having returned is replaced by the next entry."""
+    path = tmp_path / "journal.jsonl"
+    journal = JsonlJournal(path)
+    journal.append(entry(1))
+    real = os.fsync
+
+    def cancelled(_: int) -> None:
+        raise DeployCancelled("SIGTERM")
+
+    monkeypatch.setattr(os, "fsync", cancelled)
+    with pytest.raises(DeployCancelled):
+        journal.append(replace(entry(2), observed="never acted on"))
+    monkeypatch.setattr(os, "fsync", real)
+    journal.append(entry(2))
+    journal.append(entry(3))
+    assert journal.entries() == (entry(1), entry(2), entry(3))
+
+
+def test_a_damaged_decision_is_an_error_and_a_torn_one_none(tmp_path: Path) -> None:
+    """What is no decision is told with its line; half a line was never acknowledged."""
+    path = tmp_path / "decisions.jsonl"
+    path.write_text('{"hold":2,"answer":"promote","by"')
+    assert JsonlJournal(tmp_path / "journal.jsonl").decision(2) is None
+    path.write_text('{"hold":2,"answer":"perhaps","by":"ann","reason":"x","at":"2026-11-24T00:00:00+00:00"}\n')
+    with pytest.raises(DeployError, match=r"decisions.jsonl is damaged, line 1: Decision.answer: Answer expected"):
+        JsonlJournal(tmp_path / "journal.jsonl").decision(2)
+
+
+def test_a_decision_that_cant_be_stored_is_an_error(tmp_path: Path) -> None:
+    """Whoever decides is not told that it is done when it is not."""
+    journal = JsonlJournal(tmp_path / "journal.jsonl")
+    journal.append(entry(1))
+    words = "x | decide until 2026-11-24T00:30:00Z"
+    journal.append(replace(entry(2), milestone=Milestone.HOLDING, observed=words))
+    (tmp_path / "decisions.jsonl").mkdir()
+    with pytest.raises(DeployError, match="can't be read"):
+        journal.decide(Decision(hold=2, answer=Answer.ABORT, by="ann", reason="r", at=entry(1).at))
+    (tmp_path / "decisions.jsonl").rmdir()
+    with pytest.raises(DeployError, match="can't be written"):
+        journal.decide(Decision(hold=2, answer=Answer.ABORT, by="ann", reason="\udc80", at=entry(1).at))
 
 
 def test_a_journal_that_cant_be_read_is_an_error(tmp_path: Path) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import httpx2
@@ -12,16 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploy.adapters.prometheus import Prometheus
 from pytest_deploy.domain.measurement import Kind, Objective, Subject
 from pytest_deploy.errors import DeployError, Faulted, MeasurementError, Rejected, Throttled
-from pytest_deploy.testing.clock import FakeClock
+from tests.unit.adapters.prometheus_server import NOW, NOW_S, SERVICE, Server
 
-NOW_S = 1_800_000_300.25
-NOW = datetime.fromtimestamp(NOW_S, UTC)
 ERROR_RATE = Objective(kind=Kind.ERROR_RATE, limit=0.005)
 P95 = Objective(kind=Kind.LATENCY, limit=0.3, quantile=0.95)
-SERVICE = Subject(service="svc")
 
 ALL = 'http_requests_total{service="svc"}'
 ERRORS = 'http_requests_total{service="svc",status=~"5.."}'
@@ -36,46 +31,6 @@ BORN = (
 NEWEST = f"max(timestamp({ALL}))"
 P95_QUERY = f"histogram_quantile(0.95, sum by (le) (rate({BUCKETS}[300s])))"
 BUCKETS_QUERY = f"sum by (le) (increase({BUCKETS}[300s]))"
-
-
-class Server:
-    """Answers queries by their text; what is not known has no series."""
-
-    def __init__(self, **more: Any) -> None:
-        self.vectors: dict[str, list[tuple[dict[str, str], str]]] = {}
-        self.extra: dict[str, Any] = {}
-        self.answer: Callable[[], httpx2.Response] | None = None
-        self.asked: list[httpx2.QueryParams] = []
-        self.port = Prometheus(
-            "https://prom.example.com",
-            scrape_interval=timedelta(seconds=15),
-            timeout=timedelta(seconds=10),
-            clock=FakeClock(),
-            transport=httpx2.MockTransport(self._handle),
-            **more,
-        )
-
-    def has(self, query: str, value: float | str, **labels: str) -> None:
-        """Give a query one more series."""
-        self.vectors.setdefault(query, []).append((labels, str(value)))
-
-    def _handle(self, request: httpx2.Request) -> httpx2.Response:
-        assert request.url.path == "/api/v1/query"
-        self.asked.append(request.url.params)
-        if self.answer is not None:
-            return self.answer()
-        query = request.url.params["query"]
-        if query == "time()":
-            return self._success({"resultType": "scalar", "result": [NOW_S, str(NOW_S)]})
-        result = [{"metric": labels, "value": [NOW_S, value]} for labels, value in self.vectors.get(query, [])]
-        return self._success({"resultType": "vector", "result": result})
-
-    def _success(self, data: Any) -> httpx2.Response:
-        return httpx2.Response(200, json={"status": "success", "data": data, **self.extra})
-
-    def read(self, objective: Objective, *, seconds: float = 300, subject: Subject = SERVICE) -> Any:
-        """Read the last seconds."""
-        return self.port.read(objective, subject, NOW - timedelta(seconds=seconds))
 
 
 def said(status: int, kind: str) -> httpx2.Response:
@@ -250,16 +205,6 @@ def test_a_latency_is_counted_by_the_bucket_at_the_limit(bound: str) -> None:
     assert (reading.total, reading.bad, reading.value, reading.problem) == (1000, 9.5, 0.12, "")
     assert reading.queries[:2] == (P95_QUERY, BUCKETS_QUERY)
     assert "http_request_duration_seconds_count" in reading.queries[2]
-
-
-def test_a_limit_between_buckets_has_no_count() -> None:
-    """How many are slower than a limit where no bucket ends can't be told; the interpolated value is there."""
-    server = Server()
-    server.has(P95_QUERY, 0.12)
-    for le, count in (("0.25", 900.0), ("0.5", 990.0), ("+Inf", 1000.0)):
-        server.has(BUCKETS_QUERY, count, le=le)
-    reading = server.read(P95)
-    assert (reading.total, reading.bad, reading.value, reading.problem) == (1000, None, 0.12, "")
 
 
 def test_a_latency_without_buckets_is_no_data_or_wrong() -> None:

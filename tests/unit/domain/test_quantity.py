@@ -13,8 +13,10 @@ from pytest_deploy.domain.quantity import (
     format_duration,
     format_ms,
     format_ratio,
+    parse_amount,
     parse_duration,
     parse_latency,
+    parse_points,
     parse_ratio,
     parse_weight,
 )
@@ -173,3 +175,38 @@ def test_nothing_but_value_errors(parse: Callable[[str], object], text: str) -> 
 def test_formats(shown: str, expected: str) -> None:
     """Reports show quantities with a unit, and no digit that says nothing."""
     assert shown == expected
+
+
+@pytest.mark.parametrize(("text", "points"), [("0.2 points", 0.002), ("1 percentage point", 0.01), ("5points", 0.05)])
+def test_points(text: str, points: float) -> None:
+    """A difference of two shares is said in points."""
+    assert parse_points(text) == pytest.approx(points)
+
+
+@pytest.mark.parametrize("text", ["0.2%", "0.2", "0 points", "100 points", "-1 points"])
+def test_what_is_no_difference_of_shares(text: str) -> None:
+    """A percent sign could mean a share of the other share, so it is refused."""
+    with pytest.raises(ValueError, match="points"):
+        parse_points(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("100 messages", (100, "messages")),
+        ("80%", (0.8, "%")),
+        ("1,234.5 req/s", (1234.5, "req/s")),
+        ("-3", (-3, "")),
+        ("512 MiB", (512, "MiB")),
+    ],
+)
+def test_amounts(text: str, amount: tuple[float, str]) -> None:
+    """A number and its unit; a percentage is a ratio."""
+    assert parse_amount(text) == amount
+
+
+@pytest.mark.parametrize("text", ["", "many messages", "1,23 messages", "nan", "1e9 messages", "3 4"])
+def test_what_is_no_amount(text: str) -> None:
+    """Anything that does not begin with one plain number."""
+    with pytest.raises(ValueError, match="no number"):
+        parse_amount(text)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from pytest_deploy.domain.event import Judged, Looked, WeightReached
+from pytest_deploy.domain.event import Fact, Judged, Looked, WeightReached
 from pytest_deploy.domain.evidence_judge import EvidenceJudge
 from pytest_deploy.domain.fault import parse_fault
+from pytest_deploy.domain.journal import Milestone
 from pytest_deploy.domain.judge import Judge
-from pytest_deploy.domain.measurement import Evidence, Objective
+from pytest_deploy.domain.measurement import Evidence, Kind, Objective
+from pytest_deploy.domain.plan import Gate
 from pytest_deploy.domain.verdict import Ruling, VerdictKind
 from pytest_deploy.engine import canary, drill, gates
 from pytest_deploy.errors import DeployError, GateBreach
@@ -234,7 +238,7 @@ def test_metrics_that_go_away_in_the_window(bench: Benches) -> None:
     verdict = made.told(Judged)[0].verdict
     assert verdict.kind is VerdictKind.ERROR
     assert verdict.reading is not None
-    assert verdict.watched == verdict.window
+    assert verdict.watched == verdict.window + verdict.extended
 
 
 def test_the_evidence_judge_pools_the_steps(bench: Benches) -> None:
@@ -246,7 +250,7 @@ def test_the_evidence_judge_pools_the_steps(bench: Benches) -> None:
         judge(made, weight)
     final = [evidence for evidence in seen.asked if evidence.over][::2]
     assert [len(evidence.earlier) for evidence in final] == [0, 1, 2, 3]
-    assert [evidence.allowed_multiple and round(evidence.allowed_multiple) for evidence in final] == [35, 17, 9, None]
+    assert [evidence.allowed_multiple and round(evidence.allowed_multiple) for evidence in final] == [69, 35, 17, None]
     assert made.deploy.passed_weights == {5, 25, 50, 100}
 
 
@@ -258,3 +262,127 @@ def test_the_evidence_judge_stops_a_bad_canary(bench: Benches) -> None:
     canary.raise_to(made.at(5), 5)
     with pytest.raises(GateBreach, match="error rate at 5 %: FAIL"):
         judge(made, 5)
+
+
+def own_step(made: Bench, *, alone: bool = False) -> Gate:
+    """Let a team's own Then stand among the gates of 5 %."""
+    gate = Gate(
+        objective=Objective(kind=Kind.STEP, limit=0, subject="two pods are ready"),
+        window=timedelta(),
+        scenario="Canary at 5%",
+        place="x.feature:12",
+    )
+    first, *rest = made.deploy.stages
+    gates_of_it = (gate,) if alone else (*first.gates, gate)
+    made.deploy.stages = (replace(first, gates=gates_of_it), *rest)
+    return gate
+
+
+def test_a_teams_own_step_is_a_gate(bench: Benches) -> None:
+    """The weight has passed once the step has, too; its verdict says that its numbers are unknown."""
+    made = bench()
+    own_step(made)
+    made.raise_to(5)
+    for gate in canary.stage_of(made.deploy, 5).gates[:2]:
+        made.deploy.place = gate.place
+        gates.check(made.deploy, *made.deploy.standing_gate())
+    assert made.deploy.passed_weights == set()
+    made.deploy.place = "x.feature:12"
+    gates.plain_step(made.deploy, None)
+    assert made.deploy.passed_weights == {5}
+    verdict = made.told(Judged)[-1].verdict
+    assert (verdict.kind, verdict.judge, verdict.reading) == (VerdictKind.PASS, "a plain step", None)
+    assert "unknown" in verdict.explanation
+
+
+def test_a_teams_own_step_alone_judges_a_weight(bench: Benches) -> None:
+    """No metrics are watched then."""
+    made = bench()
+    own_step(made, alone=True)
+    made.raise_to(5)
+    made.deploy.place = "x.feature:12"
+    gates.plain_step(made.deploy, None)
+    assert made.deploy.passed_weights == {5}
+    assert made.told(Looked) == []
+
+
+def test_a_teams_own_step_that_says_no(bench: Benches) -> None:
+    """Its words are the verdict's rule, and the weight has not passed."""
+    made = bench()
+    own_step(made, alone=True)
+    made.raise_to(5)
+    made.deploy.place = "x.feature:12"
+    gates.plain_step(made.deploy, AssertionError("1 pod of 2"))
+    verdict = made.told(Judged)[-1].verdict
+    assert (verdict.kind, verdict.ruling.rule) == (VerdictKind.FAIL, "1 pod of 2")
+    assert made.deploy.passed_weights == set()
+
+
+@pytest.mark.parametrize("error", [DeployError("no route"), None])
+def test_what_is_no_gate_gives_no_verdict(bench: Benches, error: BaseException | None) -> None:
+    """A step that broke has not judged, nor has one that stands elsewhere, nor one after the commitment."""
+    made = bench()
+    own_step(made, alone=True)
+    made.raise_to(5)
+    made.deploy.place = "x.feature:12" if error else "x.feature:99"
+    gates.plain_step(made.deploy, error)
+    made.deploy.committed, made.deploy.place = True, "x.feature:12"
+    gates.plain_step(made.deploy, None)
+    assert made.told(Judged) == []
+
+
+def test_a_dry_run_blocks_nothing(bench: Benches) -> None:
+    """Its FAIL is told by its step, which passes; the weight passes by the gate that is none."""
+    made = bench()
+    made.fault("p95 latency 900ms at 5%")
+    first, *rest = made.deploy.stages
+    errors, latency = first.gates
+    made.deploy.stages = (replace(first, gates=(errors, replace(latency, dry_run=True))), *rest)
+    made.raise_to(5)
+    made.judge(5)
+    assert "DRY RUN" in made.deploy.step_detail
+    assert "p95 latency at 5 %: FAIL" in made.deploy.step_detail
+    assert made.deploy.passed_weights == {5}
+
+
+def test_a_verdict_of_another_weight_is_an_error(bench: Benches) -> None:
+    """A gate that spoke at 5 % says nothing about 25 %."""
+    made = bench()
+    made.pass_through(5)
+    stage = canary.stage_of(made.deploy, 5)
+    made.raise_to(25)
+    with pytest.raises(DeployError, match="the verdict is of 5 %, the canary stands at 25 %"):
+        gates.check(made.deploy, stage.gates[0], stage.gates)
+
+
+def test_the_load_runs_while_a_gate_watches(bench: Benches) -> None:
+    """And no longer; what it sent is in the record, also where the watch ends in an error."""
+    made = bench(load=True, load_rate_per_s=50.0)
+    made.pass_through(5)
+    facts = {fact.name: fact.value for fact in made.told(Fact)}
+    assert "50" in facts["load"]
+    load = made.deploy.ports.load
+    assert load is not None
+    assert load.stop() == ""
+    made.raise_to(25)
+    made.alter("traffic", state=lambda original, target: None)
+    with pytest.raises(DeployError):
+        made.judge(25)
+    assert load.stop() == ""
+
+
+def test_the_control_stands_beside_each_weight(bench: Benches) -> None:
+    """The stable version's counts are in each verdict while it runs, and kept for the weight that has none."""
+    made = bench()
+    made.pass_through(5, 25, 50, 100)
+    beside = {v.weight: bool(v.control) for v in (event.verdict for event in made.told(Judged))}
+    assert beside == {5: True, 25: True, 50: True, 100: False}
+    assert set(made.deploy.earlier_control) == {gate.objective for gate in made.deploy.stages[0].gates}
+
+
+def test_every_verdict_is_journalled_before_the_next_weight(bench: Benches) -> None:
+    """With its sentence, so that the journal alone shows why a weight rose."""
+    made = bench()
+    made.pass_through(5)
+    said = [e.observed for e in made.world.ports().journal.entries() if e.milestone is Milestone.JUDGED]
+    assert said == [event.verdict.sentence for event in made.told(Judged)]

@@ -455,7 +455,7 @@ def test_a_full_disk_does_not_keep_traffic_on_the_bad_version(bench: Benches) ->
     assert rollback.undo_all(made.deploy)
     assert made.old_serves()
     assert any("no space left" in event.text for event in made.told(Warned))
-    assert milestones(made) == []
+    assert milestones(made) == [Milestone.OPENED, *[Milestone.JUDGED] * 2]
     made.mend()
     assert undone(made) == [], "what could not be noted is verified again"
     numbers = [entry.seq for entry in made.world.ports().journal.entries()]

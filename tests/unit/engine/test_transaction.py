@@ -9,7 +9,7 @@ import pytest
 
 from pytest_deploy.domain.action import External
 from pytest_deploy.domain.event import ActionDone, ActionFailed, ActionStarted, Warned
-from pytest_deploy.domain.journal import EntryState
+from pytest_deploy.domain.journal import EntryState, Milestone
 from pytest_deploy.domain.patches import abort
 from pytest_deploy.errors import DeployCancelled, DeployError, ToolFailed
 from tests.unit.engine.conftest import Bench
@@ -33,10 +33,11 @@ def test_the_intent_is_durable_before_anything_is_done(bench: Benches) -> None:
         return "posted"
 
     assert made.deploy.tx.do(NOTE, undo=None, act=act) == "posted"
-    assert seen == [[EntryState.INTENT]]
-    assert states(made) == [EntryState.INTENT, EntryState.DONE]
-    last = made.world.ports().journal.entries()[-1]
-    assert (last.intent, last.observed) == (1, "posted")
+    assert seen == [[EntryState.MILESTONE, EntryState.INTENT]]
+    assert states(made) == [EntryState.MILESTONE, EntryState.INTENT, EntryState.DONE]
+    first, _, last = made.world.ports().journal.entries()
+    assert (first.milestone, first.observed) == (Milestone.OPENED, "api to prod")
+    assert (last.intent, last.observed) == (2, "posted")
     assert [type(event) for event in made.events] == [ActionStarted, ActionDone]
 
 
@@ -55,7 +56,7 @@ def test_what_the_journal_cant_hold_is_not_done(bench: Benches) -> None:
     assert made.events == []
     made.mend()
     made.deploy.tx.do(NOTE, undo=None, act=lambda: "posted")
-    assert [entry.seq for entry in made.world.ports().journal.entries()] == [1, 2]
+    assert [entry.seq for entry in made.world.ports().journal.entries()] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_an_act_that_fails_is_journalled_as_such(bench: Benches, error: BaseExce
         made.deploy.tx.do(NOTE, undo=None, act=act)
     assert raised.value is error
     last = made.world.ports().journal.entries()[-1]
-    assert (last.state, last.intent, last.observed) == (EntryState.FAILED, 1, text)
+    assert (last.state, last.intent, last.observed) == (EntryState.FAILED, 2, text)
     assert [event.error for event in made.told(ActionFailed)] == [text]
 
 
@@ -120,7 +121,7 @@ def test_an_action_outside_the_cluster_needs_somebody_to_do_it(bench: Benches) -
     made = bench()
     with pytest.raises(TypeError, match="no way to execute 'post the note'"):
         made.deploy.tx.do(NOTE, undo=None)
-    assert states(made) == [EntryState.INTENT, EntryState.FAILED]
+    assert states(made) == [EntryState.MILESTONE, EntryState.INTENT, EntryState.FAILED]
 
 
 def test_a_patch_goes_to_the_rollout_as_it_is_shown(bench: Benches) -> None:

@@ -88,9 +88,10 @@ def test_patience_has_an_end() -> None:
 
 def test_retry_after_is_honoured() -> None:
     """Seconds and dates are both waited for, and no longer than our patience."""
-    for header, waited in (("7", 7), ("Tue, 24 Nov 2026 00:00:06 GMT", 6)):
+    retry, reset = "retry-after", "x-ratelimit-reset"
+    for name, header, waited in ((retry, "7", 7), (retry, "Tue, 24 Nov 2026 00:00:06 GMT", 6), (reset, "5", 5)):
         clock = FakeClock()
-        handler = answers(httpx2.Response(429, headers={"retry-after": header}), httpx2.Response(200, json=1))
+        handler = answers(httpx2.Response(429, headers={name: header}), httpx2.Response(200, json=1))
         service(handler, clock).get("/x", {})
         assert clock.monotonic() == pytest.approx(waited, abs=0.01)
     clock = FakeClock()

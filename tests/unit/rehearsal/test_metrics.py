@@ -7,10 +7,13 @@ from datetime import timedelta
 
 import pytest
 
-from pytest_deploy.domain.measurement import Subject
+from pytest_deploy.domain.measurement import Kind, Objective, Subject
+from pytest_deploy.domain.query import MEMORY
 from pytest_deploy.domain.synthetic import Behaviour
 from pytest_deploy.errors import Unreachable
 from tests.unit.rehearsal.conftest import ERRORS, P95, Drive, MakeDrive
+
+_MEMORY = Objective(kind=Kind.QUERY, limit=0.9, subject=MEMORY)
 
 
 def test_only_what_was_scraped_is_known(prod: Drive) -> None:
@@ -130,11 +133,66 @@ def test_a_latency_past_the_last_bucket_reads_as_that_bucket(prod: Drive) -> Non
     assert prod.read(60, P95).value == 5.0
 
 
-def test_a_limit_without_a_bucket_is_not_counted(prod: Drive) -> None:
-    """The value is there; how many were slower can't be told."""
-    reading = prod.read(60, replace(P95, limit=0.27))
+@pytest.mark.parametrize(
+    ("limit_s", "bounds_s"), [(0.27, (0.2, 0.3)), (0.001, (0.0, 0.005)), (7.0, (5.0, float("inf")))]
+)
+def test_a_limit_without_a_bucket_lies_between_two(prod: Drive, limit_s: float, bounds_s: tuple[float, float]) -> None:
+    """The value is there; how many were slower is between those of the buckets below and above."""
+    reading = prod.read(60, replace(P95, limit=limit_s))
     assert reading.bad is None
     assert reading.value == pytest.approx(0.12, rel=0.02)
+    assert reading.neighbours is not None
+    below, above = reading.neighbours
+    assert (below.bound_s, above.bound_s) == bounds_s
+    for bucket in (below, above):
+        exact = prod.read(60, replace(P95, limit=bucket.bound_s)).bad if 0 < bucket.bound_s < 9 else None
+        assert bucket.slower == pytest.approx({0.0: reading.total, float("inf"): 0}.get(bucket.bound_s, exact), abs=2)
+
+
+def test_a_relative_latency_has_a_value_alone(prod: Drive) -> None:
+    """Its limit is a difference, which no bucket ends at."""
+    reading = prod.read(60, replace(P95, limit=0.3, relative=True))
+    assert (reading.bad, reading.neighbours) == (None, None)
+    assert reading.value == pytest.approx(0.12, rel=0.02)
+
+
+def test_availability_is_counted_as_errors(prod: Drive) -> None:
+    """The same counts and the same query."""
+    since = prod.ports.metrics.now()
+    prod.run(615)
+    errors, availability = (
+        prod.ports.metrics.read(objective, Subject(service="shop"), since)
+        for objective in (ERRORS, replace(ERRORS, kind=Kind.AVAILABILITY))
+    )
+    assert errors == availability
+    assert errors.bad == 60
+
+
+def test_the_world_was_at_rest_before_it_began(prod: Drive) -> None:
+    """The hour and the three days before the start were like every other; a step from them into now has no seam."""
+    metrics, now = prod.ports.metrics, prod.world.clock.now()
+    hour = metrics.read(ERRORS, Subject(service="shop"), now - timedelta(hours=1))
+    assert (hour.total, hour.newest) == (200 * (3600 - 15), now)
+    assert hour.bad == pytest.approx(358.5, abs=0.5)
+    days = metrics.read(ERRORS, Subject(service="shop"), now - timedelta(days=3))
+    assert days.value == pytest.approx(0.0005, rel=0.001)
+    prod.run(60)
+    both = metrics.read(ERRORS, Subject(service="shop"), now - timedelta(seconds=60))
+    assert both.total == 200 * (60 + 45)
+    (memory,) = {metrics.read(_MEMORY, Subject(service="shop"), now - timedelta(hours=1)).value}
+    assert memory == 0.6
+
+
+def test_load_is_more_traffic(prod: Drive) -> None:
+    """From when it begins until it ends, spread as all is."""
+    since = prod.ports.metrics.now()
+    prod.run(30)
+    prod.world.add_load(100)
+    prod.run(20)
+    prod.world.add_load(-100)
+    prod.run(40)
+    reading = prod.ports.metrics.read(ERRORS, Subject(service="shop"), since)
+    assert reading.total == 75 * 200 + 20 * 100
 
 
 def test_a_reading_shows_what_would_be_asked(prod: Drive) -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from pytest_deploy.domain import power
+from pytest_deploy.domain.evidence_judge import EvidenceJudge
 from pytest_deploy.domain.journal import Entry, EntryState, Milestone
-from pytest_deploy.domain.measurement import Subject
+from pytest_deploy.domain.measurement import Evidence, Objective, Reading, Subject
 from pytest_deploy.domain.release import ImageRef, Release
 from pytest_deploy.domain.rollout import Permission, Step
+from pytest_deploy.domain.verdict import VerdictKind
 from pytest_deploy.errors import GateBreach, Refused, ToolFailed, Unreachable
 from pytest_deploy.ports import CAPABILITIES
 from pytest_deploy.rehearsal import MemoryJournal
-from tests.unit.rehearsal.conftest import ERRORS, NEW, OLD, Drive, MakeDrive, environment
+from tests.unit.rehearsal.conftest import ERRORS, NEW, OLD, P95, SCRAPE, Drive, MakeDrive, environment
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 IMAGE = ImageRef.parse("registry.example.com/shop:1.2")
@@ -138,6 +142,69 @@ def test_the_journal_keeps_its_entries_in_order() -> None:
     early = journal.entries()
     journal.append(entries[1])
     assert (list(early), list(journal.entries())) == (entries[:1], entries)
+
+
+@pytest.mark.parametrize(
+    ("fault", "broken"),
+    [("error rate 0.4%", False), ("error rate 0.6%", True), ("p95 latency 299ms", False), ("p95 latency 301ms", True)],
+)
+def test_a_gate_program_sees_the_slo_broken(make_drive: MakeDrive, tmp_path: Path, fault: str, broken: bool) -> None:
+    """By the canary, as soon as it gets requests: the program then ends with 1."""
+    program = tmp_path / "check.sh"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    drive = make_drive(folder=tmp_path)
+    assert drive.ports.scripts is not None
+    drive.fault(fault)
+    assert drive.ports.scripts.check("./check.sh", "shop", 5).status == 0, "there is no canary yet"
+    drive.canary()
+    assert drive.ports.scripts.check("./check.sh", "shop", 5).status == int(broken)
+    assert make_drive().ports.scripts is None
+
+
+def test_load_is_there_where_deploy_yaml_has_it(make_drive: MakeDrive) -> None:
+    """It adds its rate to the service's while it runs; else there is none."""
+    assert make_drive().ports.load is None
+    drive = make_drive(load=True, load_rate_per_s=50.0)
+    assert drive.ports.load is not None
+    drive.ports.load.start("d1")
+    assert drive.read(60).total == 45 * 250
+    assert "50 requests/s" in drive.ports.load.stop()
+    drive.run(15)
+    assert drive.read(60).total == 45 * 200
+
+
+@pytest.mark.parametrize("objective", [ERRORS, P95])
+def test_a_healthy_canary_is_evidence_enough(prod: Drive, objective: Objective) -> None:
+    """At the default rate, in windows of 5 minutes, the default judge passes each weight, and the commitment."""
+    state = prod.canary()
+    judge, window = EvidenceJudge(), timedelta(minutes=5)
+    earlier: list[Reading] = []
+    for weight, following in ((5, 25), (25, 50), (50, 100), (100, None)):
+        multiple = None if following is None else power.allowed_multiple(following, window)
+        since = prod.ports.metrics.now()
+        readings: list[Reading] = []
+        for _ in range(20):
+            prod.run(15)
+            subject = Subject(service="shop", template_hash=state.current_hash)
+            readings.append(prod.ports.metrics.read(objective, subject, since))
+        evidence = Evidence(
+            window=window,
+            started=since,
+            readings=tuple(readings),
+            scrape_interval=SCRAPE,
+            over=True,
+            earlier=tuple(earlier),
+            allowed_multiple=multiple,
+        )
+        ruling = judge(evidence, objective)
+        assert ruling is not None
+        assert ruling.kind is VerdictKind.PASS, f"at {weight} %: {ruling.rule}"
+        earlier.append(readings[-1])
+        prod.promote()
+        prod.until(lambda seen: seen.at_our_pause or seen.promoted)
+        prod.run(15)
+    assert sum(each.total or 0 for each in earlier) >= power.needed(objective.bad_limit_ratio, promoted_with=0.99)
 
 
 def test_two_runs_are_the_same_to_the_microsecond(make_drive: MakeDrive) -> None:

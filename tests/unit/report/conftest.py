@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pytest_deploy.domain import action, event, patches
-from pytest_deploy.domain.measurement import Kind, Objective, Reading, Subject
+from pytest_deploy.domain.measurement import Bucket, Kind, Objective, Reading, Role, Subject
 from pytest_deploy.domain.outcome import Mode, Outcome
+from pytest_deploy.domain.policy import Answer, Decision
 from pytest_deploy.domain.rollout import KnownGood, Phase, RolloutState, Version
 from pytest_deploy.domain.verdict import Ruling, Verdict, VerdictKind
 
@@ -107,7 +109,10 @@ class Story:
         self.tell(event.StepStarted, keyword="Then", text=gate, place=f"{FEATURE}:{line + 2}")
         for look in range(20):
             left = WINDOW - timedelta(seconds=15 * look)
-            self.tell(event.Looked, after_s=15, lines=("error rate 0.10 % (limit 0.50 %), 480 requests",), left=left)
+            lines = ("error rate 0.10 % (limit 0.50 %), 480 requests",)
+            at = self.at + timedelta(seconds=15)
+            looked = measured(weight, title, line + 2, at, look, error_ratio)
+            self.tell(event.Looked, after_s=15, lines=lines, left=left, measured=looked)
         errors = verdict(ERRORS, weight, self.at, value=error_ratio)
         self.tell(event.Judged, verdict=errors)
         passed = errors.kind is VerdictKind.PASS
@@ -127,6 +132,30 @@ class Story:
         reason = "" if passed else errors.explanation
         self.tell(event.ScenarioEnded, title=title, status="passed" if passed else "failed", reason=reason)
         return errors
+
+    def hold(self, decision: Answer | None) -> Verdict:
+        """Tell of a verdict at 25 % that waits for a person, with the decision."""
+        held = replace(
+            verdict(ERRORS, 25, self.at + WINDOW, value=0.004),
+            ruling=Ruling(
+                kind=VerdictKind.INCONCLUSIVE, rule="90 requests", cause="few", needed="at least 600 requests"
+            ),
+            extended=WINDOW,
+            decided=self.at + 2 * WINDOW,
+            scenario="Canary at 25%",
+            place=f"{FEATURE}:32",
+        )
+        self.tell(event.Judged, after_s=600, verdict=held)
+        deadline = self.at + timedelta(minutes=30)
+        command = f"pytest-deploy decide promote --reason TEXT  # or abort; deploy {ID}"
+        self.tell(event.Held, verdict=held, hold=17, deadline=deadline, command=command)
+        for minute in range(1, 4):
+            left = timedelta(minutes=30 - minute)
+            self.tell(event.Waited, after_s=60, what="a decision", seen="none yet", left=left)
+        if decision is not None:
+            made = Decision(hold=17, answer=decision, by="@kim", reason="known batch job", at=self.at)
+            self.tell(event.Decided, decision=made)
+        return held
 
     def roll_back(self, *, error: str = "") -> None:
         """Tell of the way back."""
@@ -181,6 +210,51 @@ def state(weight: float) -> RolloutState:
     )
 
 
+def measured(
+    weight: int, scenario: str, line: int, at: datetime, look: int, ratio: float
+) -> tuple[event.Measured, event.Measured]:
+    """What one look reads: the canary, and the stable version beside it."""
+    total = 240.0 * (look + 1)
+    since = at - timedelta(seconds=15 * (look + 1))
+    return tuple(
+        event.Measured(
+            gate="error rate",
+            scenario=scenario,
+            place=f"{FEATURE}:{line}",
+            weight=weight,
+            role=role,
+            offset=at - since,
+            reading=Reading(
+                since=since, at=at, newest=at, total=total, bad=total * share, value=share, queries=(QUERY,)
+            ),
+        )
+        for role, share in ((Role.CANARY, ratio), (Role.STABLE, 0.001))
+    )
+
+
+def history(objective: Objective, at: datetime, value: float) -> tuple[Reading, ...]:
+    """Twenty readings that end in a value, which is reached by a small wave."""
+    found = []
+    for look in range(1, 21):
+        seen = value * (1 + 0.3 * math.sin(look) * (20 - look) / 20)
+        total = 4_812.0 * look / 20
+        found.append(
+            Reading(
+                since=at - WINDOW,
+                at=at - WINDOW + WINDOW * look / 20,
+                newest=at - timedelta(seconds=4),
+                total=total,
+                bad=total * seen if objective is ERRORS else None,
+                value=seen,
+                queries=(QUERY,),
+                neighbours=None
+                if objective is ERRORS
+                else (Bucket(bound_s=0.25, slower=total * 0.04), Bucket(bound_s=0.5, slower=total * 0.01)),
+            )
+        )
+    return tuple(found)
+
+
 def verdict(objective: Objective, weight: int | None, at: datetime, *, value: float) -> Verdict:
     """The contract judge's verdict on a value."""
     total, good = 4_812.0, value <= objective.limit
@@ -206,6 +280,8 @@ def verdict(objective: Objective, weight: int | None, at: datetime, *, value: fl
             queries=(QUERY,),
         ),
         judge="contract",
+        history=history(objective, at, value),
+        control=history(ERRORS, at, 0.001) if objective is ERRORS and weight is not None else (),
     )
 
 
@@ -244,6 +320,23 @@ def rolled_back() -> list[event.Event]:
 
 
 @pytest.fixture
+def promoted() -> list[event.Event]:
+    """A real deploy whose gate at 25 % knew too little, was held, and promoted by a person's decision."""
+    story = Story()
+    story.begin()
+    story.canary(5, 20)
+    story.weight(25)
+    story.hold(Answer.PROMOTE)
+    story.weight(50)
+    dry = replace(verdict(P95, 50, story.at + WINDOW, value=0.45), dry_run=True)
+    story.tell(event.Judged, after_s=300, verdict=dry)
+    story.canary(100, 40)
+    story.weight(100, final=True)
+    story.end(Outcome.COMMITTED)
+    return story.events
+
+
+@pytest.fixture
 def rollback_failed() -> list[event.Event]:
     """The same on the sandbox, at 30 times the speed, with a rollback that fails."""
     story = Story(Mode.SANDBOX)
@@ -264,6 +357,13 @@ def hostile() -> list[event.Event]:
     assert isinstance(first, event.DeployStarted)
     story.events[0] = replace(first, service=evil, commit=evil)
     story.tell(event.Warned, text=evil)
+    story.weight(5)
+    query = Objective(kind=Kind.QUERY, limit=1e300, subject=evil, unit=evil)
+    told = replace(verdict(ERRORS, 5, story.at, value=0.5), objective=query, scenario=evil, place=evil, note=evil)
+    told = replace(told, ruling=Ruling(kind=VerdictKind.INCONCLUSIVE, rule=evil, needed=evil), dry_run=True)
+    story.tell(event.Judged, verdict=told)
+    story.tell(event.Held, verdict=told, hold=1, deadline=story.at + WINDOW, command=evil)
+    story.tell(event.Decided, decision=Decision(hold=1, answer=Answer.ABORT, by=evil, reason=evil, at=story.at))
     story.tell(event.ScenarioStarted, title=evil, place=f"{FEATURE}:50")
     story.step("Given", evil, 51, "broken", f"{evil}\n```\nsecond line {evil}")
     story.tell(event.Stopped, reason=evil, cause=evil, scenario=evil, step=evil, place=evil)

@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from pytest_deploy.domain import event
 from pytest_deploy.domain.event import Event
+from pytest_deploy.domain.policy import Answer
 from pytest_deploy.report import Redactor, Reporting
+from tests.unit.report.conftest import Story
 
 
 def _results(folder: Path) -> dict[str, Any]:
@@ -22,8 +25,8 @@ def _results(folder: Path) -> dict[str, Any]:
 def _own(tmp_path: Path, events: list[Event], **more: Any) -> dict[str, Any]:
     labels = {"Canary at 25%": (("severity", "critical"), ("epic", "Checkout"))}
     reporting = Reporting(tmp_path, "id", None, Redactor(()), labels=lambda title: labels.get(title, ()), **more)
-    for event in events:
-        reporting(event)
+    for each in events:
+        reporting(each)
     assert reporting.problems == []
     return _results(tmp_path / "id" / "allure-results")
 
@@ -48,13 +51,32 @@ def test_each_scenario_is_a_result(tmp_path: Path, rolled_back: list[Event]) -> 
 
 
 def test_a_gate_shows_its_numbers(tmp_path: Path, rolled_back: list[Event]) -> None:
-    """The step that was judged holds the verdict as text and as JSON."""
+    """The step that was judged holds the verdict as text, as a picture and as JSON."""
     step = _own(tmp_path, rolled_back)["Canary at 25%"]["steps"][-1]
-    text, data = step["attachments"]
+    text, picture, data = step["attachments"]
     assert text["name"] == "error rate at 25 %: FAIL"
     folder = tmp_path / "id" / "allure-results"
     assert "25 % asked, 25.0 % observed" in (folder / text["source"]).read_text()
-    assert json.loads((folder / data["source"]).read_text())["reading"]["total"] == 4812
+    assert (picture["type"], picture["source"][-4:]) == ("image/svg+xml", ".svg")
+    assert (folder / picture["source"]).read_text() == (tmp_path / "id" / "plots" / "25-error-rate.svg").read_text()
+    numbers = json.loads((folder / data["source"]).read_text())
+    assert (numbers["requests"], numbers["sentence"]) == (4812, step["statusDetails"]["message"].splitlines()[0])
+
+
+def test_a_hold_stands_in_its_step(tmp_path: Path) -> None:
+    """The question is attached with the command that decides it, and the decision is a step."""
+    story = Story()
+    story.begin()
+    story.tell(event.ScenarioStarted, title="Canary at 25%", place="x:30")
+    story.tell(event.StepStarted, keyword="Then", text="it holds", place="x:31")
+    held = story.hold(Answer.ABORT)
+    story.step("Then", "it holds", 31, "failed", held.explanation)
+    story.tell(event.ScenarioEnded, title="Canary at 25%", status="failed")
+    (step,) = _own(tmp_path, story.events)["Canary at 25%"]["steps"]
+    (question,) = (each for each in step["attachments"] if each["name"] == "held for a decision")
+    said = (tmp_path / "id" / "allure-results" / question["source"]).read_text()
+    assert said.startswith(f"{held.sentence}\npytest-deploy decide promote --reason TEXT")
+    assert step["steps"][0]["name"].startswith("decision: abort decided by @kim at 2026-11-24 ")
 
 
 def test_a_failed_rollback_is_a_broken_result(tmp_path: Path, rollback_failed: list[Event]) -> None:
@@ -95,8 +117,8 @@ def test_nobody_listens_afterwards(tmp_path: Path, good: list[Event]) -> None:
 def test_a_deploy_without_an_end_leaves_no_listener(tmp_path: Path, good: list[Event]) -> None:
     """What a deploy that broke off has left open takes nothing of the next one."""
     broken_off = Reporting(tmp_path, "broken-off", None, Redactor(()))
-    for event in good[:4]:
-        broken_off(event)
+    for each in good[:4]:
+        broken_off(each)
     assert _own(tmp_path, good)["Pre-flight"]["status"] == "passed"
     assert _results(tmp_path / "broken-off" / "allure-results") == {}
 
@@ -106,13 +128,13 @@ def test_team_steps_land_inside(tmp_path: Path, good: list[Event]) -> None:
     import allure
 
     reporting = Reporting(tmp_path, "id", None, Redactor(()))
-    begin = next(i for i, event in enumerate(good) if type(event).__name__ == "StepStarted") + 1
-    for event in good[:begin]:
-        reporting(event)
+    begin = next(i for i, each in enumerate(good) if type(each).__name__ == "StepStarted") + 1
+    for each in good[:begin]:
+        reporting(each)
     with allure.step("the team's own"):
         allure.attach("body", name="proof")
-    for event in good[begin:]:
-        reporting(event)
+    for each in good[begin:]:
+        reporting(each)
     assert reporting.problems == []
     (gherkin, *_) = _results(tmp_path / "id" / "allure-results")["Pre-flight"]["steps"]
     assert gherkin["steps"][0]["name"] == "the team's own"
@@ -155,7 +177,7 @@ def test_inside_allure_pytest(pytester: pytest.Pytester) -> None:
     }
     steps = found["test_canary"]["steps"]
     assert [step["status"] for step in steps] == ["passed", "passed", "passed", "failed"]
-    assert len(steps[-1]["attachments"]) == 2
+    assert len(steps[-1]["attachments"]) == 3
     assert (pytester.path / "results" / "environment.properties").exists()
     assert not (pytester.path / "reports" / "id" / "allure-results").exists()
 

@@ -23,7 +23,7 @@ def test_each_step_is_a_line(rolled_back: list[Event]) -> None:
     assert any(line.startswith("  OFF    And no open incident") for line in lines)
     failed = next(i for i, line in enumerate(lines) if line.startswith("  FAILED Then"))
     assert "3.12 % > 0.50 %; 150 bad of 4812" in lines[failed]
-    assert "query:   sum(increase" in "\n".join(lines[failed : failed + 8])
+    assert "query:   sum(increase" in "\n".join(lines[failed : failed + 10])
     assert "Canary at 50%: not run, 'Canary at 25%' stopped the deploy" in lines
 
 
@@ -93,3 +93,25 @@ def test_outside_text_controls_no_terminal(hostile: list[Event]) -> None:
     shown = _shown([event for event in hostile if not isinstance(event, DeployEnded)])
     assert not {"\x1b", "\u202e", "\r"} & set(shown)
     assert shown.count("\n# h1") == 0
+
+
+def test_a_hold_cant_be_overlooked(promoted: list[Event]) -> None:
+    """A block of its own says what is held, until when, and the exact command; waiting shows what is left."""
+    lines = _shown(promoted).splitlines()
+    held = next(i for i, line in enumerate(lines) if line.startswith("HELD, A PERSON MUST DECIDE: "))
+    assert set(lines[held - 1]) == set(lines[held + 3]) == {"="}
+    assert "error rate at 25 %: INCONCLUSIVE" in lines[held]
+    assert lines[held + 1] == "    without a decision it is rolled back at 2026-11-24 11:00:30 UTC, in 29 min 59 s"
+    assert lines[held + 2].startswith("    decide with: pytest-deploy decide promote --reason TEXT")
+    assert "    HELD at 25 %, waiting for a decision: none yet, 27 min left" in lines
+    assert "DECIDED: promote decided by @kim at 2026-11-24 10:33:31 UTC: known batch job" in lines
+    assert not any(line.startswith("    HELD") for line in lines[lines.index(next(filter(_decided, lines))) :])
+
+
+def _decided(line: str) -> bool:
+    return line.startswith("DECIDED: ")
+
+
+def test_a_dry_run_is_told_and_labelled(promoted: list[Event]) -> None:
+    """Its verdict has a line of its own, which says that it blocks nothing."""
+    assert "    DRY RUN, blocks nothing: p95 latency at 50 %: FAIL, 450 ms > 300 ms; " in _shown(promoted)

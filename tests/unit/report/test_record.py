@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
-from pytest_deploy.domain.event import DeployEnded, DeployStarted, Event, RollbackEnded, ScenarioEnded
+from pytest_deploy.domain.event import Decided, DeployEnded, DeployStarted, Event, RollbackEnded, ScenarioEnded
+from pytest_deploy.domain.measurement import Kind, Objective
+from pytest_deploy.report.deploy_json import deploy_json, gate_json
 from pytest_deploy.report.record import Record
+from tests.unit.report.conftest import ERRORS, P95, START, verdict
 
 
 def _record(events: list[Event]) -> Record:
@@ -19,7 +23,7 @@ def _record(events: list[Event]) -> Record:
 
 
 def _parsed(events: list[Event]) -> Any:
-    return json.loads(json.dumps(_record(events).to_json(), allow_nan=False))
+    return json.loads(json.dumps(deploy_json(_record(events)), allow_nan=False))
 
 
 def test_a_good_deploy_is_recorded(good: list[Event]) -> None:
@@ -71,7 +75,7 @@ def test_an_unfinished_deploy_is_recorded_as_such(rolled_back: list[Event]) -> N
     """Until the end is told, there is no outcome; what runs is said to run."""
     until = next(i for i, event in enumerate(rolled_back) if isinstance(event, RollbackEnded))
     made = _record(rolled_back[:until])
-    assert made.to_json()["outcome"] is None
+    assert deploy_json(made)["outcome"] is None
     assert made.needs_human is None
     assert not made.rollbacks[0].verified
 
@@ -88,3 +92,57 @@ def test_a_scenario_whose_set_up_failed_is_recorded(good: list[Event]) -> None:
     ended = ScenarioEnded(at=at, title="Afterwards, twice", status="broken", reason="fixture 'x' failed")
     made = _record([event for event in good if not isinstance(event, DeployEnded)] + [ended])
     assert (made.scenarios[-1].title, made.scenarios[-1].status) == ("Afterwards, twice", "broken")
+
+
+def test_a_gate_has_all_that_explains_it(rolled_back: list[Event]) -> None:
+    """Margin, exact interval, control, extension, dry run, what was needed, place and the one sentence."""
+    made = _record(rolled_back)
+    gate = _parsed(rolled_back)["gates"][-1]
+    assert gate["sentence"] == made.verdicts[-1].sentence
+    assert round(gate["margin"], 6) == -0.0262
+    low, high = gate["interval"]
+    assert low < gate["value"] < high
+    assert gate["control"] == {"value": 0.001, "total": 4812, "bad": 4.812}
+    assert (gate["extended_s"], gate["dry_run"], gate["needed"], gate["note"]) == (0, False, "", "")
+    assert {"place", "scenario", "at_least", "relative", "unseen_ratio"} <= set(gate)
+    assert "history" not in gate
+
+
+def test_the_unit_says_how_to_read_the_numbers() -> None:
+    """Ratio, seconds, a query's own; a script has neither numbers nor a limit."""
+    objectives = {
+        "ratio": ERRORS,
+        "seconds": P95,
+        "messages": Objective(kind=Kind.QUERY, limit=5, subject="queue", unit="messages"),
+        None: Objective(kind=Kind.SCRIPT, limit=0, subject="./check.sh"),
+    }
+    for unit, objective in objectives.items():
+        found = gate_json(replace(verdict(ERRORS, 5, START, value=0.001), objective=objective))
+        assert found["unit"] == unit
+    assert (found["limit"], found["requests"], found["limit_text"]) == (None, None, "exit status 0")
+    relative = replace(P95, relative=True)
+    assert gate_json(replace(verdict(ERRORS, 5, START, value=0.001), objective=relative))["unit"] == "seconds"
+
+
+def test_holds_are_recorded_with_their_decision(promoted: list[Event]) -> None:
+    """What was held until when, and who decided what, when and why."""
+    (hold,) = _parsed(promoted)["holds"]
+    assert (hold["hold"], hold["gate"], hold["where"], hold["verdict"]) == (17, "error rate", "at 25 %", "INCONCLUSIVE")
+    assert hold["deadline"] == "2026-11-24T11:00:30.200Z"
+    assert hold["decision"] == {
+        "answer": "promote",
+        "by": "@kim",
+        "reason": "known batch job",
+        "at": "2026-11-24T10:33:31.200Z",
+    }
+    undecided = [each for each in promoted if not isinstance(each, Decided)]
+    assert _parsed(undecided)["holds"][0]["decision"] is None
+
+
+def test_a_decision_answers_its_own_hold_only(promoted: list[Event]) -> None:
+    """One that names another hold changes nothing."""
+    other = [
+        replace(each, decision=replace(each.decision, hold=3)) if isinstance(each, Decided) else each
+        for each in promoted
+    ]
+    assert _parsed(other)["holds"][0]["decision"] is None

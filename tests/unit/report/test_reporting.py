@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
+import html
 import json
 import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
-from pytest_deploy.domain.event import DeployEnded, Event, RollbackEnded, StepEnded, Stopped, Warned
+from pytest_deploy.domain.event import Decided, DeployEnded, Event, Held, RollbackEnded, StepEnded, Stopped, Warned
 from pytest_deploy.report import Console, Redactor, Reporting
 
 ID = "20261124T101500Z-checkout-api-3f2a"
@@ -34,7 +36,15 @@ def test_all_is_written(tmp_path: Path, good: list[Event]) -> None:
     reporting, _ = _told(tmp_path, good)
     assert reporting.problems == []
     names = {path.name for path in (tmp_path / "latest").iterdir()}
-    assert names == {"deploy-note.md", "deploy.json", "report.html", "journal.jsonl", "allure-results"}
+    assert names == {
+        "deploy-note.md",
+        "deploy.json",
+        "report.html",
+        "journal.jsonl",
+        "measurements.jsonl",
+        "plots",
+        "allure-results",
+    }
     assert (tmp_path / "latest").readlink() == Path(ID)
     assert json.loads((tmp_path / ID / "deploy.json").read_text())["outcome"]["name"] == "COMMITTED"
 
@@ -64,6 +74,31 @@ def test_a_kill_leaves_evidence(tmp_path: Path, rolled_back: list[Event], last: 
     assert ("Time to restore" in note) is (last is RollbackEnded)
 
 
+def test_a_hold_is_noted_while_it_lasts(tmp_path: Path, promoted: list[Event]) -> None:
+    """Who is asked to decide finds note, page and pictures on disk, and the decision after it was made."""
+    until = next(i for i, event in enumerate(promoted) if isinstance(event, Held))
+    _told(tmp_path, promoted[: until + 1])
+    assert "**HELD until " in (tmp_path / ID / "deploy-note.md").read_text()
+    assert (tmp_path / ID / "plots" / "25-error-rate.svg").exists()
+    decided = next(i for i, event in enumerate(promoted) if isinstance(event, Decided))
+    _told(tmp_path / "again", promoted[: decided + 1])
+    assert "**PROMOTED BY DECISION of @kim" in (tmp_path / "again" / ID / "deploy-note.md").read_text()
+
+
+def test_one_sentence_everywhere(tmp_path: Path, rolled_back: list[Event]) -> None:
+    """Console, note, JSON, log, page, Allure and picture say the same words of the same verdict."""
+    _, shown = _told(tmp_path, rolled_back)
+    folder = tmp_path / ID
+    sentence = json.loads((folder / "deploy.json").read_text())["gates"][-1]["sentence"]
+    assert sentence.startswith("error rate at 25 %: FAIL, 3.12 % > 0.50 %; 150 bad of 4812 in 300 s of 300 s; above")
+    results = [json.loads(path.read_text()) for path in (folder / "allure-results").glob("*-result.json")]
+    assert any(str(each.get("statusDetails", {}).get("message")).startswith(sentence) for each in results)
+    picture = ET.parse(folder / "plots" / "25-error-rate.svg").getroot()
+    assert [each.text for each in picture.iter("{http://www.w3.org/2000/svg}desc")] == [sentence]
+    for text in (shown, (folder / "deploy-note.md").read_text(), (folder / "report.html").read_text()):
+        assert sentence in html.unescape(text)
+
+
 def test_latest_points_at_the_newest(tmp_path: Path) -> None:
     """It moves in one step, and nothing else is left behind."""
     for name in ("one", "two"):
@@ -84,6 +119,9 @@ def test_events_stand_typed_beside_the_journal(tmp_path: Path, rolled_back: list
     judged = [each for each in events if each["kind"] == "Judged"]
     assert judged[-1]["verdict"]["ruling"]["kind"] == "FAIL"
     assert all(each["at"].endswith("Z") for each in events)
+    # Readings stand in the file of measurements, and not a second time here.
+    assert judged[-1]["verdict"]["history"] == []
+    assert all(each["measured"] == [] for each in events if each["kind"] == "Looked")
 
 
 def test_waits_are_logged_when_something_changes(tmp_path: Path, rolled_back: list[Event]) -> None:

@@ -105,6 +105,14 @@ def test_a_stack_is_read_back(tmp_path: Path) -> None:
     assert load(tmp_path) is None
 
 
+def test_another_release_s_stack_is_none(tmp_path: Path) -> None:
+    """One that lacks what this release needs of it is built anew, not used."""
+    save(stack(tmp_path))
+    facts = json.loads((tmp_path / "stack.json").read_text())
+    (tmp_path / "stack.json").write_text(json.dumps(facts | {"layout": 1}))
+    assert load(tmp_path) is None
+
+
 def test_a_process_that_is_gone_is_ill(tmp_path: Path) -> None:
     """A number that is another process's now is not health; a stack that was not looked at is not healthy either."""
     assert not stack(tmp_path).healthy

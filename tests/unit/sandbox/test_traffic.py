@@ -8,6 +8,7 @@ import pytest
 
 from pytest_deploy.domain.synthetic import BUCKETS_S, Behaviour
 from pytest_deploy.sandbox.faults import parse
+from pytest_deploy.sandbox.platform import MEMORY, RESTARTS, THROTTLED, Platform, containers
 from pytest_deploy.sandbox.tally import Tally, exposition
 from pytest_deploy.sandbox.traffic import Source
 from pytest_deploy.sandbox.weights import ERROR_RATE, P95_MS, RPS, Version, versions
@@ -24,18 +25,39 @@ def rollout(*, stable: str = "old", routed: dict[str, Any] | None = None, rps: s
     return {"metadata": meta, "spec": {"strategy": {"canary": canary}}, "status": status}
 
 
-def replica_set(name: str, ready: int, revision: int, **annotations: str) -> dict[str, Any]:
+def replica_set(name: str, revision: int, **annotations: str) -> dict[str, Any]:
     """Return a ReplicaSet of that Rollout."""
     return {
         "metadata": {
             "name": f"checkout-api-{name}",
+            "uid": f"u-{name}",
             "labels": {"rollouts-pod-template-hash": name},
             "annotations": {"rollout.argoproj.io/revision": str(revision)},
             "ownerReferences": [{"uid": "u1"}],
         },
         "spec": {"template": {"metadata": {"annotations": annotations or None}}},
-        "status": {"readyReplicas": ready} if ready else {},
     }
+
+
+def pods(
+    name: str, count: int, annotations: dict[str, str] | None = None, *, ready: bool = True, memory: str = "256Mi"
+) -> list[dict[str, Any]]:
+    """Return pods of that ReplicaSet."""
+    conditions = [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": str(ready)}]
+    return [
+        {
+            "metadata": {
+                "name": f"checkout-api-{name}-{number}",
+                "namespace": "prod",
+                "labels": {"rollouts-pod-template-hash": name},
+                "annotations": annotations,
+                "ownerReferences": [{"uid": f"u-{name}"}],
+            },
+            "spec": {"containers": [{"name": "app", "resources": {"limits": {"memory": memory}} if memory else {}}]},
+            "status": {"conditions": conditions, "containerStatuses": [{"name": "app", "restartCount": 0}]},
+        }
+        for number in range(count)
+    ]
 
 
 def version(name: str = "old", rps: float = 100.0, *, canary: bool = False, **how: Any) -> Version:
@@ -45,7 +67,7 @@ def version(name: str = "old", rps: float = 100.0, *, canary: bool = False, **ho
         service="checkout-api",
         pod_template_hash=name,
         requests_per_s=rps,
-        serves=how.pop("serves", True),
+        pods=how.pop("pods", (f"checkout-api-{name}-0",)),
         behaviour=Behaviour(**how),
         canary=canary,
     )
@@ -53,33 +75,39 @@ def version(name: str = "old", rps: float = 100.0, *, canary: bool = False, **ho
 
 def test_each_ready_pod_gets_the_same() -> None:
     """Without a traffic router, 1 ready pod of 20 is 5 % of 100 requests per second."""
-    old, new = versions([rollout()], [replica_set("old", 19, 1), replica_set("new", 1, 2)])
+    sets = [replica_set("old", 1), replica_set("new", 2)]
+    old, new = versions([rollout()], sets, [*pods("old", 19), *pods("new", 1)])
     assert (old.pod_template_hash, old.requests_per_s, old.canary) == ("old", 95, False)
     assert (new.pod_template_hash, new.requests_per_s, new.canary) == ("new", 5, True)
+    assert new.pods == ("checkout-api-new-0",)
 
 
 def test_pods_that_are_not_ready_get_nothing() -> None:
-    """A version whose pods are not ready gets no request, and without any ready pod there is no traffic."""
-    (only,) = versions([rollout()], [replica_set("old", 3, 1), replica_set("new", 0, 2)])
-    assert only.pod_template_hash == "old"
-    assert list(versions([rollout()], [replica_set("old", 0, 1)])) == []
+    """A pod that is not ready, or that is being deleted, gets no request; without any ready pod there is no traffic."""
+    sets = [replica_set("old", 1), replica_set("new", 2)]
+    leaving = pods("new", 1)
+    leaving[0]["metadata"]["deletionTimestamp"] = "2026-11-24T00:00:00Z"
+    (only,) = versions([rollout()], sets, [*pods("old", 3), *pods("new", 1, ready=False), *leaving])
+    assert (only.pod_template_hash, only.requests_per_s) == ("old", 100)
+    assert list(versions([rollout()], sets, pods("old", 3, ready=False))) == []
 
 
 def test_a_router_s_weights_count() -> None:
     """With a traffic router the weights of the status decide, whatever the pods are."""
     weights = {"canary": {"podTemplateHash": "new", "weight": 25}, "stable": {"podTemplateHash": "old", "weight": 75}}
-    found = versions([rollout(routed=weights)], [replica_set("old", 10, 1), replica_set("new", 0, 2)])
-    assert {it.pod_template_hash: (it.requests_per_s, it.serves) for it in found} == {
-        "old": (75, True),
-        "new": (25, False),
+    sets = [replica_set("old", 1), replica_set("new", 2)]
+    found = versions([rollout(routed=weights)], sets, pods("old", 10))
+    assert {it.pod_template_hash: (it.requests_per_s, len(it.pods)) for it in found} == {
+        "old": (75, 10),
+        "new": (25, 0),
     }
 
 
 def test_annotations_set_the_behaviour() -> None:
     """Requests per second come from the Rollout, errors and latency from the pod template; rubbish is as if absent."""
     rubbish, marked = {ERROR_RATE: "lots", P95_MS: "-1"}, {ERROR_RATE: "0.05", P95_MS: "900"}
-    sets = [replica_set("old", 1, 1, **rubbish), replica_set("new", 1, 2, **marked)]
-    good, bad = versions([rollout(rps="40")], sets)
+    sets = [replica_set("old", 1, **rubbish), replica_set("new", 2, **marked)]
+    good, bad = versions([rollout(rps="40")], sets, [*pods("old", 1), *pods("new", 1)])
     assert good.requests_per_s == 20
     assert good.behaviour == Behaviour()
     assert bad.behaviour == Behaviour(error_rate_ratio=0.05, p95_ms=900)
@@ -87,8 +115,36 @@ def test_annotations_set_the_behaviour() -> None:
 
 def test_the_old_version_rolled_back_to_is_no_canary() -> None:
     """After a rollback the old ReplicaSet has the highest revision, and is still the stable one."""
-    (only,) = versions([rollout(stable="old")], [replica_set("old", 10, 3), replica_set("new", 0, 2)])
+    sets = [replica_set("old", 3), replica_set("new", 2)]
+    (only,) = versions([rollout(stable="old")], sets, pods("old", 10))
     assert not only.canary
+
+
+def test_requests_are_dealt_out_to_the_pods() -> None:
+    """Each pod has series of its own; all requests and errors are in them, and no counter ever falls."""
+    tally = Tally()
+    three = version(rps=100, pods=("a", "b", "c"), error_rate_ratio=0.5)
+    before: dict[str, float] = {}
+    for _ in range(20):
+        tally.grow([three], 0.05)
+        now = dict(tally.samples())
+        assert all(now[series] >= value for series, value in before.items())
+        before = now
+    requests = {series: value for series, value in before.items() if series.startswith("http_requests_total")}
+    assert sum(requests.values()) == 100
+    assert sum(value for series, value in requests.items() if 'status="503"' in series) == 50
+    by_pod = [sum(value for series, value in requests.items() if f'pod="{pod}"' in series) for pod in "abc"]
+    assert sorted(by_pod) == [33, 33, 34]
+
+
+def test_a_pod_that_goes_takes_its_series_along() -> None:
+    """When a version is scaled down, the others' counters go on."""
+    tally = Tally()
+    tally.grow([version(pods=("a", "b"))], 1)
+    tally.grow([version(pods=("b",))], 1)
+    counts = {series: value for series, value in tally.samples() if "_count" in series}
+    assert [*counts.values()] == [150]
+    assert 'pod="b"' in next(iter(counts))
 
 
 def test_there_is_no_5xx_series_before_the_first_5xx() -> None:
@@ -99,7 +155,7 @@ def test_there_is_no_5xx_series_before_the_first_5xx() -> None:
     assert not any("503" in series for series, _ in tally.samples())
     tally.grow([bad], 0.5)
     found = dict(tally.samples())
-    labels = 'service="checkout-api",namespace="prod",pod_template_hash="old"'
+    labels = 'service="checkout-api",namespace="prod",pod_template_hash="old",pod="checkout-api-old-0"'
     assert found[f'http_requests_total{{{labels},status="503"}}'] == 1
     assert found[f'http_requests_total{{{labels},status="200"}}'] == 99
 
@@ -109,7 +165,7 @@ def test_fractions_are_carried() -> None:
     tally = Tally()
     for _ in range(1001):
         tally.grow([version(rps=1)], 0.001)
-    labels = 'service="checkout-api",namespace="prod",pod_template_hash="old"'
+    labels = 'service="checkout-api",namespace="prod",pod_template_hash="old",pod="checkout-api-old-0"'
     assert dict(tally.samples())[f"http_request_duration_seconds_count{{{labels}}}"] == 1
 
 
@@ -128,7 +184,7 @@ def test_the_histogram_is_whole() -> None:
 def test_a_version_that_cannot_serve_fails() -> None:
     """What a router sends to a version without ready pods is answered with 503s."""
     tally = Tally()
-    tally.grow([version(serves=False)], 1)
+    tally.grow([version(pods=())], 1)
     assert [value for series, value in tally.samples() if 'status="503"' in series] == [100]
 
 
@@ -190,8 +246,8 @@ def test_a_fault_begins_with_its_first_request(source: Source, clock: Clock) -> 
     clock.seconds = 3
     assert "503" not in source.metrics()[1]
     clock.seconds = 4
-    assert 'pod_template_hash="new",status="503"} 1' in source.metrics()[1]
-    assert 'pod_template_hash="old",status="503"' not in source.metrics()[1]
+    assert 'pod="checkout-api-new-0",status="503"} 1' in source.metrics()[1]
+    assert 'pod="checkout-api-old-0",status="503"' not in source.metrics()[1]
     assert json.loads(source.faults()[1])[0]["began"] == "2026-11-24T00:00:04+00:00"
 
 
@@ -231,7 +287,7 @@ def test_health_needs_news_of_the_cluster(source: Source, clock: Clock) -> None:
     clock.seconds = 6
     source.tick(None)
     assert source.health() == (503, "the cluster was last read 6.0 s ago\n")
-    assert 'pod_template_hash="old"} 570' in source.metrics()[1]
+    assert 'pod="checkout-api-old-0"} 570' in source.metrics()[1]
 
 
 @pytest.mark.parametrize(
@@ -271,3 +327,68 @@ def test_few_requests_show_the_p95() -> None:
         tally.grow([version(rps=5, p95_ms=300)], 0.5)
     (within,) = [value for series, value in tally.samples() if 'le="0.3"' in series]
     assert within == pytest.approx(0.95 * 20)
+
+
+def shown(platform: Platform, now_s: float) -> dict[str, float]:
+    """Return what the platform shows of its only pod, by family."""
+    return {series.split("{")[0]: value for series, value in platform.samples(now_s)}
+
+
+def test_containers_show_what_their_template_says() -> None:
+    """Throttling and memory as shares, restarts one after the other on top of those that the API counts."""
+    platform = Platform()
+    (pod,) = pods("new", 1, {THROTTLED: "0.3", MEMORY: "0.95", RESTARTS: "2"})
+    pod["status"]["containerStatuses"][0]["restartCount"] = 3
+    platform.see(containers([pod]), 100)
+    assert shown(platform, 100)["kube_pod_container_status_restarts_total"] == 3
+    platform.see(containers([pod]), 160)
+    found = shown(platform, 160)
+    assert found["kube_pod_container_status_restarts_total"] == 5
+    throttled, periods = (found[f"container_cpu_cfs_{kind}_total"] for kind in ("throttled_periods", "periods"))
+    assert (periods, throttled / periods) == (600, 0.3)
+    limit = 256 * 1024**2
+    assert found["kube_pod_container_resource_limits"] == found["container_spec_memory_limit_bytes"] == limit
+    assert found["container_memory_working_set_bytes"] == pytest.approx(0.95 * limit)
+
+
+def test_a_sound_container_has_all_series_but_no_trouble() -> None:
+    """Nothing is absent where nothing is said: zero restarts and throttling are series, and memory is half."""
+    platform = Platform()
+    platform.see(containers(pods("old", 1)), 0)
+    found = shown(platform, 60)
+    assert found["kube_pod_container_status_restarts_total"] == 0
+    assert found["container_cpu_cfs_throttled_periods_total"] == 0
+    assert found["container_memory_working_set_bytes"] / found["kube_pod_container_resource_limits"] == 0.5
+
+
+@pytest.mark.parametrize("memory", ["", "lots"])
+def test_without_a_limit_there_is_no_series_of_it(memory: str) -> None:
+    """As with kube-state-metrics; cAdvisor's is 0, and the memory is there."""
+    platform = Platform()
+    platform.see(containers(pods("old", 1, memory=memory)), 0)
+    found = shown(platform, 60)
+    assert "kube_pod_container_resource_limits" not in found
+    assert found["container_spec_memory_limit_bytes"] == 0
+    assert found["container_memory_working_set_bytes"] > 0
+
+
+def test_a_pod_without_a_status_has_no_containers_yet() -> None:
+    """What has not started shows nothing; what is gone and comes back begins anew."""
+    platform = Platform()
+    (pod,) = pods("old", 1)
+    platform.see(containers([{**pod, "status": {}}]), 0)
+    assert shown(platform, 60) == {}
+    platform.see(containers([pod]), 60)
+    platform.see((), 70)
+    platform.see(containers([pod]), 80)
+    assert shown(platform, 90)["container_cpu_cfs_periods_total"] == 100
+
+
+def test_a_version_without_data_shows_no_containers(source: Source) -> None:
+    """The fault takes all series of the version, and the others' stay."""
+    seen = list(containers([*pods("old", 1), *pods("new", 1)]))
+    source.tick([version("old", 95), version("new", 5, canary=True)], seen)
+    assert 'pod="checkout-api-new-0"' in source.metrics()[1]
+    put(source, {"what": "no data"})
+    assert 'pod="checkout-api-new-0"' not in source.metrics()[1]
+    assert 'container_memory_working_set_bytes{namespace="prod",pod="checkout-api-old-0"' in source.metrics()[1]
