@@ -11,6 +11,7 @@ Feature: checkout-api reaches production by canary
     And no open incident is tagged "service:checkout-api"
     And the deploy account may do, and undo, everything this deploy does
     And the deployment checklist is complete
+    And every gate of this feature can be judged
 
   Scenario: Build
     When the image is built, pushed and signed

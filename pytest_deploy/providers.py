@@ -70,6 +70,8 @@ def _prometheus(
     at: PrometheusSection, queries: Mapping[str, Query], clock: Clock, secrets: Secrets, url: str | None
 ) -> Metrics:
     from pytest_deploy.adapters.prometheus import Prometheus
+    from pytest_deploy.adapters.prometheus_own import OwnQueries
+    from pytest_deploy.config.vendors import quantile_of
 
     pair = (str(at.cert_file), str(at.key_file)) if at.cert_file is not None and at.key_file is not None else None
     ours = url is not None
@@ -84,6 +86,11 @@ def _prometheus(
         canary_labels=at.canary_labels,
         stable_labels=at.stable_labels,
         queries=queries,
+        own=OwnQueries(
+            requests=at.requests_query or "",
+            errors=at.errors_query or "",
+            latency={quantile_of(name): text for name, text in at.latency_queries.items()},
+        ),
         scrape_interval=timedelta(seconds=at.scrape_interval_s),
         timeout=timedelta(seconds=at.timeout_s),
         clock=clock,

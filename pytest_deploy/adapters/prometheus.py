@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pytest_deploy.adapters.prometheus_alerts import alert_problems, firing_alerts
 from pytest_deploy.adapters.prometheus_counts import Counts, classic_latency, error_rate, native_latency
 from pytest_deploy.adapters.prometheus_named import BUILT_IN, newest, samples, ships, text_of
+from pytest_deploy.adapters.prometheus_own import OwnQueries, own_problems
 from pytest_deploy.adapters.prometheus_problems import (
     is_note,
     latency_problems,
@@ -45,6 +46,7 @@ _TRIED_S = 300
 """The window that a query is tried with before the deploy."""
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _NO_QUERIES: Mapping[str, Query] = MappingProxyType({})
+_NO_OWN = OwnQueries()
 
 
 class Prometheus:
@@ -97,6 +99,7 @@ class Prometheus:
         canary_labels: Mapping[str, str] = _NOTHING,
         stable_labels: Mapping[str, str] = _NOTHING,
         queries: Mapping[str, Query] = _NO_QUERIES,
+        own: OwnQueries = _NO_OWN,
         scrape_interval: timedelta,
         timeout: timedelta,
         clock: Clock,
@@ -116,6 +119,7 @@ class Prometheus:
             stable_labels=stable_labels,
         )
         self._queries = {**BUILT_IN, **queries}
+        self._own = own
         self._scrape_interval = scrape_interval
         self._past: Callable[[], datetime] | None = None
         http = Http(
@@ -144,7 +148,7 @@ class Prometheus:
     @property
     def tells_versions_apart(self) -> bool:
         """Whether a version has series of its own."""
-        return self._selection.tells_versions_apart
+        return self._own.tells_versions_apart if self._own.requests else self._selection.tells_versions_apart
 
     def now(self) -> datetime:
         """Return the server's own time, or the time that was given to ``as_of``."""
@@ -196,6 +200,9 @@ class Prometheus:
 
     def _counted(self, look: Look, objective: Objective, subject: Subject) -> tuple[Counts, datetime | None]:
         """Return what was found, and the time of the newest sample behind it."""
+        own = self._own(look, objective, subject)
+        if own is not None:
+            return own
         if objective.kind in {Kind.ERROR_RATE, Kind.AVAILABILITY}:
             return error_rate(look, self._requests, self._status_label), look.newest(look.series(self._requests))
         if objective.kind is Kind.LATENCY:
@@ -220,6 +227,9 @@ class Prometheus:
 
     def _problems(self, look: Look, objective: Objective, subject: Subject) -> list[str]:
         label = self._selection.service_label
+        own = self._own(look, objective, subject)
+        if own is not None:
+            return own_problems(look, objective, own[0])
         if objective.counted:
             if objective.kind is Kind.LATENCY:
                 metric, found = self._duration, latency_problems(look, self._duration, label, objective)

@@ -12,7 +12,7 @@ from pytest_deploy.config.fields import HttpUrl, MetricName, Minutes, NotNull, P
 from pytest_deploy.config.paths import ExistingFile
 from pytest_deploy.config.secrets import NamedSecret
 from pytest_deploy.config.section import Section
-from pytest_deploy.config.vendors import CloudWatchSection, DatadogSection
+from pytest_deploy.config.vendors import CloudWatchSection, DatadogSection, Percentile
 from pytest_deploy.domain.evidence_judge import EvidenceJudge
 from pytest_deploy.domain.judge import Contract, Judge, RuleBook
 from pytest_deploy.domain.policy import Policy, Response
@@ -69,6 +69,20 @@ class PrometheusSection(Section):
     """Seconds between two samples; older ones count as stale. 15: the usual scrape_interval."""
     timeout_s: PositiveNumber = Field(default=10, examples=[10])
     """Seconds that one query may take. 10: below one scrape interval, so that one slow answer costs no sample."""
+    requests_query: Text | None = Field(
+        default=None, examples=['sum(increase(envoy_cluster_upstream_rq{version="{version}"}[{window}]))']
+    )
+    """Whole query that counts the requests of {window}, in the place of ``requests_metric``; with ``errors_query``.
+    None: the names above make it."""
+    errors_query: Text | None = Field(
+        default=None, examples=['sum(increase(envoy_cluster_upstream_rq_5xx{version="{version}"}[{window}]))']
+    )
+    """Whole query that counts those of them that failed; without any series nothing did. None: as above."""
+    latency_queries: Mapping[Percentile, Text] = Field(
+        default_factory=dict, examples=[{"p95": 'max(service_latency_seconds{version="{version}",quantile="0.95"})'}]
+    )
+    """By percentile, a whole query that yields it in seconds; with ``requests_query``. Judged by the plain rule, as
+    nothing is counted. None: the buckets of ``duration_metric`` are counted, which proves more."""
     basic_auth: BasicAuthSection | None = None
     """User and password. None: nobody is told who asks."""
     bearer_token: NamedSecret | None = Field(default=None, examples=["${env:PROMETHEUS_TOKEN}"])
@@ -89,6 +103,10 @@ class PrometheusSection(Section):
         ways = [bool(self.version_label), bool(self.pod_label), bool(self.canary_labels)]
         if sum(ways) > 1:
             raise ValueError("version_label, pod_label and canary_labels each tell versions apart: give one of them")
+        if (self.requests_query is None) != (self.errors_query is None):
+            raise ValueError("requests_query and errors_query belong together: give both or none")
+        if self.latency_queries and self.requests_query is None:
+            raise ValueError("latency_queries need requests_query: a percentile of unknown requests proves nothing")
         if self.basic_auth is not None and self.bearer_token is not None:
             raise ValueError("basic_auth and bearer_token exclude each other: there is one Authorization header")
         if (self.cert_file is None) != (self.key_file is None):
@@ -130,6 +148,8 @@ class MetricsSection(Section):
         """Whether a version has series of its own."""
         if self.prometheus is not None:
             p = self.prometheus
+            if p.requests_query is not None:
+                return "{version}" in p.requests_query
             return bool(p.version_label or p.pod_label or p.canary_labels)
         vendor = self.datadog or self.cloudwatch
         return vendor is not None and vendor.tells_versions_apart

@@ -15,7 +15,7 @@ from pytest_deploy.engine.deploy import Deploy
 from pytest_deploy.engine.measurable import service
 from pytest_deploy.errors import MeasurementError, Refused, RemoteError
 
-__all__ = ["check"]
+__all__ = ["check", "least"]
 
 _LOOK_BACK = timedelta(minutes=5)
 _FRESH_SCRAPES = 4
@@ -52,6 +52,19 @@ def check(deploy: Deploy) -> None:
             cause="too few requests",
         )
     deploy.found(f"every gate finds its metrics; {rate_per_s:.3g} requests/s to the service")
+
+
+def least(deploy: Deploy, objective: Objective, stage: Stage) -> int | None:
+    """Return how many requests, with those of the steps before, a gate takes at a stage, if not one of them is bad.
+
+    None: it rests on no requests, or no number of them proves its limit.
+    """
+    if not objective.counted or not 0 < objective.bad_limit_ratio < 1:
+        return None
+    return next(
+        (power.least for found, power in _steps(deploy, objective, rate_per_s=0.0) if found.weight == stage.weight),
+        None,
+    )
 
 
 def _doubtful(deploy: Deploy, objectives: list[Objective], rate_per_s: float) -> bool:

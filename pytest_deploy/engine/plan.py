@@ -6,11 +6,14 @@ import shlex
 from collections.abc import Iterator
 
 from pytest_deploy.domain.action import HelmRollback
+from pytest_deploy.domain.measurement import Kind
 from pytest_deploy.domain.patches import abort, promote
+from pytest_deploy.domain.plan import Gate, Stage
 from pytest_deploy.domain.quantity import format_duration
 from pytest_deploy.domain.release import Digest
 from pytest_deploy.engine import preflight
 from pytest_deploy.engine.deploy import Deploy
+from pytest_deploy.engine.enough import least
 
 __all__ = ["lines"]
 
@@ -39,9 +42,7 @@ def lines(deploy: Deploy) -> Iterator[str]:
     for index, stage in enumerate(deploy.stages):
         if index:
             yield describe(promote(target, step_index=2 * index - 1, template_hash=version, weight=stage.weight))
-        window = format_duration(stage.window / deploy.limits.window_divisor)
-        judged = " and ".join(f"{g.objective.name} <= {g.objective.show(g.objective.limit)}" for g in stage.gates)
-        yield f"# at {stage.weight} %: watch {window}, {judged or 'the SLO of deploy.yaml'}"
+        yield from _watch(deploy, stage)
     yield "# commitment, when all gates have passed:"
     yield describe(promote(target, step_index=2 * len(deploy.stages) - 1, template_hash=version, weight=None))
     yield "# on any failure or signal, at any point:"
@@ -51,3 +52,23 @@ def lines(deploy: Deploy) -> Iterator[str]:
         yield shlex.join(undo.argv(deploy.ports.helm_binary, deploy.ports.helm.version())).replace(
             f" {release.name} 0 ", f" {release.name} <known-good revision> "
         )
+
+
+def _watch(deploy: Deploy, stage: Stage) -> Iterator[str]:
+    """Yield what is watched at a weight, and how many of the canary's requests its verdict takes."""
+    window = format_duration(stage.window / deploy.limits.window_divisor)
+    judged = " and ".join(_gate(gate) for gate in stage.gates)
+    yield f"# at {stage.weight} %: watch {window}, {judged or 'the SLO of deploy.yaml'}"
+    for gate in stage.gates:
+        need = least(deploy, gate.objective, stage)
+        if need is not None:
+            yield f"#   {gate.objective.name}: needs {need:,} requests of the canary at least"
+
+
+def _gate(gate: Gate) -> str:
+    objective = gate.objective
+    if objective.kind in {Kind.SCRIPT, Kind.STEP}:
+        return objective.name
+    sign = ">=" if objective.at_least or objective.kind is Kind.AVAILABILITY else "<="
+    dry_run = " (dry run)" if gate.dry_run else ""
+    return f"{objective.name} {sign} {objective.show(objective.limit)}{dry_run}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import httpx2
 import pytest
 
 from pytest_deploy.adapters.prometheus import Prometheus
+from pytest_deploy.adapters.prometheus_own import OwnQueries
 from pytest_deploy.domain.evidence_judge import EvidenceJudge
 from pytest_deploy.domain.judge import Contract
 from pytest_deploy.domain.measurement import Evidence, Kind, Objective, Reading, Role, Subject
@@ -120,6 +122,29 @@ def test_fault_00_the_positive_control_passes(rig: Rig) -> None:
     assert judged(rig, ERROR_RATE, "bad").kind is VerdictKind.FAIL
     assert judged(rig, P95, "exact").kind is VerdictKind.PASS
     assert metrics(rig).as_of(lambda: at(rig, 300)).problems(ERROR_RATE, Subject(service="healthy")) == ()
+
+
+def test_fault_00_whole_queries_of_a_teams_own(rig: Rig) -> None:
+    """0: counts that a team's own PromQL yields are judged as ours are, and no series is no data for them, too."""
+    own = OwnQueries(
+        requests='sum(increase(http_requests_total{service="{service}"}[{window}]))',
+        errors='sum(increase(http_requests_total{service="{service}",status=~"5.."}[{window}]))',
+        latency={
+            0.95: "histogram_quantile(0.95, sum by (le) "
+            '(rate(http_request_duration_seconds_bucket{service="{service}"}[{window}])))'
+        },
+    )
+    for service, kind in (("healthy", VerdictKind.PASS), ("bad", VerdictKind.FAIL), ("nobody", VerdictKind.NO_DATA)):
+        assert judged(rig, ERROR_RATE, service, own=own).kind is kind, service
+    ours = watch(metrics(rig), rig, ERROR_RATE, Subject(service="bad"))[-1]
+    theirs = watch(metrics(rig, own=own), rig, ERROR_RATE, Subject(service="bad"))[-1]
+    assert theirs.total == pytest.approx(ours.total, rel=0.05)
+    assert theirs.value == pytest.approx(ours.value, rel=0.05)
+    exact = watch(metrics(rig), rig, P95, Subject(service="exact"))[-1]
+    port = metrics(rig, own=replace(own, requests=own.requests.replace("http_requests_total", f"{DURATION}_count")))
+    quantile = watch(port, rig, P95, Subject(service="exact"))[-1]
+    assert (quantile.value, quantile.bad) == (exact.value, None)
+    assert quantile.value is not None
 
 
 def test_fault_01_no_data(rig: Rig) -> None:

@@ -9,6 +9,9 @@ from dataclasses import replace
 import pytest
 
 from pytest_deploy.domain.event import ActionStarted
+from pytest_deploy.domain.evidence_judge import EvidenceJudge
+from pytest_deploy.domain.judge import Contract
+from pytest_deploy.domain.measurement import Kind, Objective
 from pytest_deploy.domain.release import ImageRef
 from pytest_deploy.engine import plan, rollback
 from tests.unit.engine.conftest import NEW, PATCHED, RELEASE, Bench, stages
@@ -45,7 +48,7 @@ def test_it_is_what_is_done(bench: Benches) -> None:
 def test_the_order_of_a_canary(bench: Benches) -> None:
     """Start, watch, promote ... commitment, and the way back; each watch with its window and its limits."""
     lines = planned(bench())
-    assert [line for line in lines if line.startswith("#")] == [
+    assert [line for line in lines if line.startswith("# ") and "needs" not in line] == [
         "# at 5 %: watch 5 min, error rate <= 0.50 % and p95 latency <= 300 ms",
         "# at 25 %: watch 5 min, error rate <= 0.50 % and p95 latency <= 300 ms",
         "# at 50 %: watch 5 min, error rate <= 0.50 % and p95 latency <= 300 ms",
@@ -97,3 +100,35 @@ def test_a_release_candidate_moves_no_traffic(bench: Benches) -> None:
     made.deploy.stages, made.deploy.installs = (), ("staging",)
     (line,) = planned(made)
     assert "--kube-context acme-staging" in line
+
+
+def test_each_gate_says_how_many_requests_it_takes(bench: Benches) -> None:
+    """More, the more traffic comes next, and most before the commitment; by the judge that will speak."""
+    made = bench()
+    made.deploy.judge = EvidenceJudge()
+    needs = [line for line in planned(made) if "error rate: needs" in line]
+    assert needs == [f"#   error rate: needs {n} requests of the canary at least" for n in (11, 16, 34, 299)]
+    made.deploy.judge = Contract(min_requests=100)
+    assert {line for line in planned(made) if "needs" in line} == {
+        f"#   {name}: needs 100 requests of the canary at least" for name in ("error rate", "p95 latency")
+    }
+
+
+def test_every_kind_of_gate_is_told(bench: Benches) -> None:
+    """Also those that rest on no requests, with the side on which their limit lies."""
+    made = bench()
+    first, *rest = made.deploy.stages
+    objectives = (
+        Objective(kind=Kind.AVAILABILITY, limit=0.005),
+        Objective(kind=Kind.QUERY, limit=40, unit="orders", subject="orders", at_least=True),
+        Objective(kind=Kind.QUERY, limit=0, subject="container restarts"),
+        Objective(kind=Kind.SCRIPT, limit=0, subject="./check-slo.sh"),
+    )
+    gates = tuple(replace(first.gates[0], objective=each) for each in objectives)
+    dry = replace(first.gates[1], dry_run=True)
+    made.deploy.stages = (replace(first, gates=(*gates, dry)), *rest)
+    (line,) = [line for line in planned(made) if line.startswith("# at 5 %")]
+    assert line.partition("watch 5 min, ")[2] == (
+        "availability >= 99.50 % and orders >= 40 orders and container restarts <= 0 and ./check-slo.sh "
+        "and p95 latency <= 300 ms (dry run)"
+    )
