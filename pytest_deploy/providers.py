@@ -70,7 +70,7 @@ def _prometheus(
     at: PrometheusSection, queries: Mapping[str, Query], clock: Clock, secrets: Secrets, url: str | None
 ) -> Metrics:
     from pytest_deploy.adapters.prometheus import Prometheus
-    from pytest_deploy.adapters.prometheus_own import OwnQueries
+    from pytest_deploy.adapters.prometheus.own import OwnQueries
     from pytest_deploy.config.vendors import quantile_of
 
     pair = (str(at.cert_file), str(at.key_file)) if at.cert_file is not None and at.key_file is not None else None

@@ -18,7 +18,7 @@ import httpx2
 import pytest
 
 from pytest_deploy.adapters.prometheus import Prometheus
-from pytest_deploy.adapters.prometheus_own import OwnQueries
+from pytest_deploy.adapters.prometheus.own import OwnQueries
 from pytest_deploy.domain.evidence_judge import EvidenceJudge
 from pytest_deploy.domain.judge import Contract
 from pytest_deploy.domain.measurement import Evidence, Kind, Objective, Reading, Role, Subject

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from pytest_deploy.adapters.prometheus_own import OwnQueries
+from pytest_deploy.adapters.prometheus.own import OwnQueries
 from pytest_deploy.domain.measurement import Kind, Objective, Subject
 from pytest_deploy.errors import MeasurementError
 from tests.unit.adapters.prometheus_server import NOW_S, Server

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.adapters.prometheus_subject import Selection
+from pytest_deploy.adapters.prometheus.subject import Selection
 from pytest_deploy.domain.measurement import Role, Subject
 from pytest_deploy.errors import MeasurementError
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploy.adapters.prometheus_named import BUILT_IN, text_of
-from pytest_deploy.adapters.promql_selectors import selectors
+from pytest_deploy.adapters.prometheus.named import BUILT_IN, text_of
+from pytest_deploy.adapters.prometheus.selectors import selectors
 from pytest_deploy.domain.measurement import Subject
 from pytest_deploy.domain.query import MEMORY, RESTARTS, THROTTLING
 

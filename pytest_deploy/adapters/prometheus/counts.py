@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_deploy.adapters.promql import Look
+from pytest_deploy.adapters.prometheus.promql import Look
 from pytest_deploy.domain.measurement import Bucket, Objective
 from pytest_deploy.errors import Faulted, MeasurementError
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pytest_deploy.adapters.prometheus_counts import Counts
-from pytest_deploy.adapters.promql import Api, Look, literal
+from pytest_deploy.adapters.prometheus.counts import Counts
+from pytest_deploy.adapters.prometheus.promql import Api, Look, literal
 from pytest_deploy.errors import Faulted, Rejected
 
 __all__ = ["alert_problems", "firing_alerts"]

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
 
-from pytest_deploy.adapters.promql import Look
-from pytest_deploy.adapters.promql_selectors import selectors
+from pytest_deploy.adapters.prometheus.promql import Look
+from pytest_deploy.adapters.prometheus.selectors import selectors
 from pytest_deploy.domain.measurement import Subject
 from pytest_deploy.domain.query import MEMORY, RESTARTS, THROTTLING, Query
 from pytest_deploy.errors import MeasurementError

@@ -11,19 +11,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from pytest_deploy.adapters.prometheus_alerts import alert_problems, firing_alerts
-from pytest_deploy.adapters.prometheus_counts import Counts, classic_latency, error_rate, native_latency
-from pytest_deploy.adapters.prometheus_named import BUILT_IN, newest, samples, ships, text_of
-from pytest_deploy.adapters.prometheus_own import OwnQueries, own_problems
-from pytest_deploy.adapters.prometheus_problems import (
+from pytest_deploy.adapters.prometheus.alerts import alert_problems, firing_alerts
+from pytest_deploy.adapters.prometheus.counts import Counts, classic_latency, error_rate, native_latency
+from pytest_deploy.adapters.prometheus.named import BUILT_IN, newest, samples, ships, text_of
+from pytest_deploy.adapters.prometheus.own import OwnQueries, own_problems
+from pytest_deploy.adapters.prometheus.problems import (
     is_note,
     latency_problems,
     query_problems,
     requests_problems,
     version_problems,
 )
-from pytest_deploy.adapters.prometheus_subject import Selection, label_name
-from pytest_deploy.adapters.promql import Api, Look, time_of
+from pytest_deploy.adapters.prometheus.promql import Api, Look, time_of
+from pytest_deploy.adapters.prometheus.subject import Selection, label_name
 from pytest_deploy.domain.measurement import Kind, Objective, Reading, Subject
 from pytest_deploy.domain.query import ALERTS, Query
 from pytest_deploy.errors import Faulted, MeasurementError

@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from pytest_deploy.adapters.prometheus_counts import bounds_around, le_bound, native_buckets
-from pytest_deploy.adapters.promql import Look
-from pytest_deploy.adapters.promql_selectors import selectors
+from pytest_deploy.adapters.prometheus.counts import bounds_around, le_bound, native_buckets
+from pytest_deploy.adapters.prometheus.promql import Look
+from pytest_deploy.adapters.prometheus.selectors import selectors
 from pytest_deploy.domain.measurement import Objective
 
 __all__ = ["is_note", "latency_problems", "query_problems", "requests_problems", "version_problems"]

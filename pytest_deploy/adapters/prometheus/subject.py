@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from pytest_deploy.adapters.promql import literal
+from pytest_deploy.adapters.prometheus.promql import literal
 from pytest_deploy.domain.measurement import Role, Subject
 from pytest_deploy.errors import MeasurementError
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pytest_deploy.adapters.prometheus_counts import Counts
-from pytest_deploy.adapters.prometheus_named import newest, samples, text_of
-from pytest_deploy.adapters.promql import Look
+from pytest_deploy.adapters.prometheus.counts import Counts
+from pytest_deploy.adapters.prometheus.named import newest, samples, text_of
+from pytest_deploy.adapters.prometheus.promql import Look
 from pytest_deploy.domain.measurement import Kind, Objective, Subject
 from pytest_deploy.domain.query import Query
 from pytest_deploy.errors import MeasurementError
