@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from pytest_deploy.adapters.series import Series
     from pytest_deploy.domain.action import Json
     from pytest_deploy.gate.feature import Asked
     from pytest_deploy.gate.show import Shown
@@ -44,7 +45,11 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="For machines.")
 @_feature
 @click.option("--series", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Measurements to replay.")
 @click.option("--watch", is_flag=True, help="Shadow the service that runs now: look, judge, decide nothing.")
-@click.option("--weight", type=click.IntRange(1, 100), help="With --watch: whose gates. Default: the last weight's.")
+@click.option(
+    "--weight",
+    type=click.IntRange(1, 100),
+    help="Whose gates, alone. Default: with --series all weights, with --watch the last one.",
+)
 @_config
 @_set
 @_sandbox
@@ -62,33 +67,47 @@ def check(
     """Judge a series of measurements, or with --watch the service that runs now, by FEATURE's gates.
 
     Each look and each verdict is printed, up to the first that is not PASS. A series is measurements.jsonl of a
-    deploy's reports, or a CSV file with the columns weight, gate, t_s, total and bad, or value.
+    deploy's reports, a CSV file with the columns weight, gate, t_s, total and bad, or value, or the canary's counters
+    as Prometheus' /api/v1/query_range answers them: the windows then follow one another from the first sample on.
     Exit status 0: all gates PASS, 1: one is not, 2: interrupted, 4: the feature or the series can't be read.
     """
     if (series is None) == (not watch):
         raise ConfigError(["give --series FILE or --watch, and one of them only"])
-    if weight is not None and not watch:
-        raise ConfigError(["--weight belongs to --watch; a series is replayed weight after weight"])
     from pytest_deploy.gate.feature import read
 
     asked = read(feature, config=deploy_config, overrides=deploy_set, sandbox=sandbox)
+    known = [stage.weight for stage in asked.plan.stages]
+    if weight is not None and weight not in known:
+        raise ConfigError([f"--weight {weight}: the feature's weights are {', '.join(map(str, known)) or 'none'}"])
     if series is not None:
-        sys.exit(_check_series(asked, series, as_json=as_json))
+        sys.exit(_check_series(asked, series, weight, as_json=as_json))
     sys.exit(_shadow(asked, weight, sandbox=sandbox, as_json=as_json))
 
 
-def _check_series(asked: Asked, file: Path, *, as_json: bool) -> int:
+def _check_series(asked: Asked, file: Path, weight: int | None, *, as_json: bool) -> int:
     from pytest_deploy.gate.check import check as check_series
-    from pytest_deploy.gate.series_file import load
 
-    series, service = load(file), asked.prepared.release.service
+    series, service = _series(asked, file, weight), asked.prepared.release.service
     interval = asked.prepared.config.metrics.scrape_interval
     return _told(
         asked,
         as_json=as_json,
         header={"series": str(file)},
-        run=lambda shown: list(check_series(asked.plan, series, service, interval, shown)),
+        run=lambda shown: list(check_series(asked.plan, series, service, interval, shown, only=weight)),
     )
+
+
+def _series(asked: Asked, file: Path, weight: int | None) -> Series:
+    from pytest_deploy.gate import range_file, series_file
+
+    prometheus = asked.prepared.config.metrics.prometheus
+    if prometheus is None or not range_file.is_range(file):
+        return series_file.load(file)
+    names = range_file.RangeNames(
+        requests=prometheus.requests_metric, status=prometheus.status_label, duration=prometheus.duration_metric
+    )
+    stages = [stage for stage in asked.plan.stages if weight in {None, stage.weight}]
+    return range_file.load(file, stages, names)
 
 
 def _shadow(asked: Asked, weight: int | None, *, sandbox: bool, as_json: bool) -> int:

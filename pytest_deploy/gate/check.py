@@ -14,8 +14,13 @@ from pytest_deploy.replay import Judged, Plan, Setting, Window, replay
 __all__ = ["check"]
 
 
-def check(plan: Plan, series: Series, service: str, scrape_interval: timedelta, shown: Shown) -> Iterator[Judged]:
+def check(
+    plan: Plan, series: Series, service: str, scrape_interval: timedelta, shown: Shown, *, only: int | None = None
+) -> Iterator[Judged]:
     """Yield what the plan says of the series, window after window.
+
+    Args:
+        only: this weight's window alone; None: all of them.
 
     Raises:
         ConfigError: lines of the series are of a weight or a gate that the plan lacks.
@@ -27,7 +32,9 @@ def check(plan: Plan, series: Series, service: str, scrape_interval: timedelta, 
         names = ", ".join(sorted({each.gate for each in left_out}))
         shown.say(f"{len(left_out)} readings outside of the weights are left out, no gate here judges them: {names}")
 
-    def setting(window: Window) -> Setting:
+    def setting(window: Window) -> Setting | None:
+        if only is not None and window.weight != only:
+            return None
         shown.begin(window)
         mine = series.of(window.weight, window.scenario)
         length = window.length / series.divisor

@@ -107,7 +107,7 @@ def test_a_feature_with_a_typo_is_refused_as_lint_does(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("weight,gate,t_s,total,bad\n5,error rate,60,10,1\n", "utf-8")
     status, _, err = gate("check", str(bad), "--series", str(tmp_path / "s.csv"), "--deploy-config", "deploy.yaml")
     assert status == 4
-    assert "bad.feature:33" in err
+    assert "bad.feature:34" in err
 
 
 @pytest.mark.parametrize(
@@ -115,12 +115,12 @@ def test_a_feature_with_a_typo_is_refused_as_lint_does(tmp_path: Path) -> None:
     [
         (["check"], "give --series FILE or --watch"),
         (["check", "--series", "deploy.yaml", "--watch"], "give --series FILE or --watch"),
-        (["check", "--series", "deploy.yaml", "--weight", "5"], "--weight belongs to --watch"),
+        (["check", "--series", "deploy.yaml", "--weight", "7"], "--weight 7: the feature's weights are 5, 25, 50, 100"),
         (["backtest", "--reports", ".", "--since", "30"], "--since '30' has no unit"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(arguments: list[str], says: str) -> None:
-    """A series or a watch, a weight with the watch only, a time with its unit: exit status 4."""
+    """A series or a watch, a weight that the feature has, a time with its unit: exit status 4."""
     verb, *options = arguments
     status, _, err = gate(verb, FEATURE, *options)
     assert status == 4
