@@ -199,7 +199,13 @@ def _gate_problems(stages: Sequence[Stage], config: DeployConfig, options: Optio
         tells_versions_apart=config.metrics.tells_versions_apart,
         units={**UNITS, **{name: query.unit for name, query in config.metrics.named_queries.items()}},
     )
-    return [*stage_problems(stages, drill=drill), *gate_problems(stages, terms)]
+    return sorted([*stage_problems(stages, drill=drill), *gate_problems(stages, terms)], key=_line)
+
+
+def _line(problem: str) -> int:
+    """Return the line of ``file:line: ...``, so that problems are told from top to bottom."""
+    number = problem.partition(": ")[0].rpartition(":")[2].partition(" ")[0]
+    return int(number) if number.isdigit() else 0
 
 
 _HARMLESS = {

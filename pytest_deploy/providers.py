@@ -80,6 +80,7 @@ def _prometheus(
         requests_metric=at.requests_metric,
         duration_metric=at.duration_metric,
         service_label=at.service_label,
+        namespace_label=at.namespace_label,
         status_label=at.status_label,
         version_label=at.version_label,
         pod_label=at.pod_label,

@@ -63,6 +63,9 @@ class PrometheusSection(Section):
     """Histogram of durations in seconds, classic (without _bucket) or native. Default: as above."""
     service_label: MetricName = Field(default="service", examples=["service"])
     """Label whose value is the service's name. "service" is what the Prometheus operator sets."""
+    namespace_label: MetricName = Field(default="namespace", examples=["namespace"])
+    """Label whose value is the Kubernetes namespace. Where the service's series carry the environment's, only these
+    are read: staging's must not be taken for production's. "namespace" is what the Prometheus operator sets."""
     status_label: MetricName = Field(default="status", examples=["status"])
     """Label whose value is the HTTP status code; 5xx counts as an error."""
     scrape_interval_s: PositiveNumber = Field(default=15, examples=[15])

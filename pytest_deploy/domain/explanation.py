@@ -89,11 +89,11 @@ def _control(verdict: Verdict) -> str:
     if not verdict.control:
         return ""
     last, objective = verdict.control[-1], verdict.objective
-    value = "no value" if last.value is None else objective.show(last.value)
+    value = "no value" if last.value is None else objective.own.show(last.value)
     total = "no series" if last.total is None else f"{last.total:.0f} requests"
     counts = total if last.bad is None else f"{last.bad:.0f} bad of {total}"
     own = verdict.reading.value if objective.relative and verdict.reading else None
-    beside = "" if own is None else f"; the canary {objective.show(own)}"
+    beside = "" if own is None else f"; the canary {objective.own.show(own)}"
     return f"the stable version showed {value}, {counts}{_interval(last)}{beside}"
 
 

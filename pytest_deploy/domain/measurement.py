@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -69,6 +69,11 @@ class Objective:
         """The share of bad requests that is still good: the limit itself, or 1 - quantile for a latency."""
         return self.limit if self.quantile is None else round(1 - self.quantile, 12)
 
+    @property
+    def own(self) -> Objective:
+        """The same of one version alone: what its own value is shown with, also where the limit is a difference."""
+        return replace(self, relative=False)
+
     def keeps(self, value: float) -> bool:
         """Whether the value is within the limit; for a relative objective the value is the difference."""
         return value >= self.limit if self.at_least else value <= self.limit
@@ -79,9 +84,9 @@ class Objective:
             return format_ms(value * 1000)
         if self.kind is Kind.QUERY and self.unit != "%":
             return f"{value:.6g} {self.unit}".rstrip()
-        if self.kind is Kind.AVAILABILITY and not self.relative:
-            return format_ratio(1 - value)
-        return format_ratio(value)
+        if self.relative:
+            return f"{format_ratio(value).removesuffix(' %')} points"
+        return format_ratio(1 - value if self.kind is Kind.AVAILABILITY else value)
 
     def compare(self, value: float) -> str:
         """Return ``0.52 % > 0.50 %``: the value, how it stands to the limit, and the limit."""

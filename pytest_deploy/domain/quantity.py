@@ -178,7 +178,8 @@ def format_ratio(ratio: float) -> str:
 def format_ms(milliseconds: float) -> str:
     """Return ``300 ms``; a decimal below 10 ms, where it matters: ``4.7 ms``."""
     decimals = 1 if abs(milliseconds) < _DECIMAL_BELOW_MS else 0
-    return f"{milliseconds:.{decimals}f}".removesuffix(".0") + " ms"
+    # A difference that rounds to nothing is 0, not -0.
+    return f"{round(milliseconds, decimals) + 0.0:.{decimals}f}".removesuffix(".0") + " ms"
 
 
 def _percent(text: str, what: str) -> Decimal:

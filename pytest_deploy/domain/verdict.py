@@ -213,5 +213,6 @@ class Verdict:
     @property
     def _time(self) -> str:
         seen, window, more = (each.total_seconds() for each in (self.watched, self.window, self.extended))
-        extended = f" and {more:.0f} s more" if more else ""
-        return f"in {seen:.0f} s of {window:.0f} s{extended}" if window else ""
+        if more:
+            return f"in {seen:.0f} s ({window:.0f} s, extended by {more:.0f} s)"
+        return f"in {seen:.0f} s of {window:.0f} s" if window else ""

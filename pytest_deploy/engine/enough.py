@@ -47,11 +47,11 @@ def check(deploy: Deploy) -> None:
     hopeless = list(dict.fromkeys(_hopeless(deploy, provable, rate_per_s)))
     if hopeless and deploy.ports.load is None:
         raise Refused(
-            f"at {rate_per_s:.3g} requests/s these gates could never pass:\n" + "\n".join(hopeless),
+            f"at {_shown(rate_per_s)} requests/s these gates could never pass:\n" + "\n".join(hopeless),
             hint="give longer windows (until N requests, at most ...), larger first weights, or a load section",
             cause="too few requests",
         )
-    deploy.found(f"every gate finds its metrics; {rate_per_s:.3g} requests/s to the service")
+    deploy.found(f"every gate finds its metrics; {_shown(rate_per_s)} requests/s to the service")
 
 
 def least(deploy: Deploy, objective: Objective, stage: Stage) -> int | None:
@@ -119,6 +119,10 @@ def _requests(deploy: Deploy, stage: Stage, gate: Gate, rate_per_s: float) -> fl
     window = stage.window / deploy.limits.window_divisor
     by_time = rate_per_s * share * window.total_seconds()
     return by_time if gate.requests is None else min(by_time, float(gate.requests))
+
+
+def _shown(rate_per_s: float) -> str:
+    return f"{rate_per_s:,.0f}" if rate_per_s >= 10 else f"{rate_per_s:.2g}"
 
 
 def _measured_anew(deploy: Deploy) -> float | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from pytest_deploy.domain.event import DeployEnded
 from pytest_deploy.domain.journal import Milestone
 from pytest_deploy.domain.outcome import Outcome
@@ -65,7 +67,9 @@ def _mend(deploy: Deploy) -> None:
 def _words(deploy: Deploy, outcome: Outcome) -> str:
     """Return the last line: ``deploy <id>: COMMITTED``, and how many steps were off."""
     off = f" ({len(deploy.off)} steps OFF: {', '.join(dict.fromkeys(deploy.off))})" if deploy.off else ""
-    return f"deploy {deploy.id}: {outcome.words}{off}"
+    decided = Counter(decision.by for decision in deploy.overrides.values())
+    by = "".join(f" ({count} gate{'s' * (count > 1)} by decision of {who})" for who, count in decided.items())
+    return f"deploy {deploy.id}: {outcome.words}{by}{off}"
 
 
 def _outcome(deploy: Deploy) -> Outcome:

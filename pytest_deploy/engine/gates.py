@@ -40,8 +40,9 @@ def check(deploy: Deploy, gate: Gate, together: Sequence[Gate]) -> None:
         return
     if not deploy.committed and verdict.weight != deploy.reached:
         raise DeployError(f"the verdict is of {verdict.weight} %, the canary stands at {deploy.reached} %")
-    deploy.found(verdict.sentence)
-    if not gate.dry_run and verdict.kind is not VerdictKind.PASS and gate not in deploy.overrides:
+    decision = deploy.overrides.get(gate)
+    deploy.found(verdict.sentence if decision is None else f"{verdict.sentence}; {decision.words}")
+    if not gate.dry_run and verdict.kind is not VerdictKind.PASS and decision is None:
         _follow(deploy, gate, verdict, together)
     _settle(deploy, together)
 
@@ -63,7 +64,7 @@ def watch(deploy: Deploy, gates: Sequence[Gate]) -> None:
         verdicts = watching.watch(measured, scene(deploy))
     finally:
         if load is not None:
-            deploy.fact("load", load.stop())
+            deploy.fact(f"load {'after promotion' if deploy.committed else f'at {deploy.reached} %'}", load.stop())
     deploy.verdicts.update(verdicts)
     for verdict in filter(None, verdicts.values()):
         deploy.tx.milestone(Milestone.JUDGED, observed=verdict.sentence)
@@ -198,6 +199,7 @@ def _stated(deploy: Deploy, gate: Gate, error: str | None) -> None:
         place=gate.place,
     )
     deploy.verdicts[gate] = verdict
+    deploy.found(verdict.sentence)
     deploy.tx.milestone(Milestone.JUDGED, observed=verdict.sentence)
     deploy.emit(Judged(at=now, verdict=verdict))
 

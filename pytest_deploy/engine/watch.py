@@ -123,7 +123,7 @@ class _Watched:
         reading = self.readings[-1] if self.readings else None
         if reading is None or reading.total is None:
             return f"{objective.name}: no data yet, {limit}"
-        value = "no value yet" if reading.value is None else objective.show(reading.value)
+        value = "no value yet" if reading.value is None else objective.own.show(reading.value)
         return (
             f"{objective.name} {value} ({limit}), {reading.total:.0f} {'requests' if objective.counted else 'samples'}"
         )

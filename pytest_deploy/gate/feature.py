@@ -22,7 +22,7 @@ from pytest_deploy.prepare import Options, Prepared
 from pytest_deploy.replay import Plan, Window
 from pytest_deploy.steps import afterwards, outline
 
-__all__ = ["Asked", "read"]
+__all__ = ["Asked", "read", "reading"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,18 +67,7 @@ def read(feature: Path, *, config: Path | None, overrides: tuple[str, ...], sand
     if status != 0 or module is None:
         words = said.getvalue().strip()
         raise ConfigError([words or f"{feature}: pytest collects nothing from it"])
-    options = Options(
-        # A rehearsal asks nothing of the real world, and takes every feature.
-        mode=Mode.SANDBOX if sandbox else Mode.REHEARSAL,
-        config=config,
-        faults=(),
-        overrides=overrides,
-        reports=Path("reports"),
-        yes=False,
-        speed=1,
-        root=collected.root,
-        allure_dir=None,
-    )
+    options = reading(collected.root, config=config, overrides=overrides, sandbox=sandbox)
     steps = module.resolved
     prepared = prepare.prepare(options, module.path, steps, {step.title for step in steps})
     if not prepared.stages:
@@ -92,6 +81,24 @@ def read(feature: Path, *, config: Path | None, overrides: tuple[str, ...], sand
         window=slo.window,
     )
     return Asked(prepared=prepared, plan=plan)
+
+
+def reading(
+    root: Path, *, config: Path | None = None, overrides: tuple[str, ...] = (), sandbox: bool = False
+) -> Options:
+    """Return the options of a deploy that is read and never run."""
+    return Options(
+        # A rehearsal asks nothing of the real world, and takes every feature.
+        mode=Mode.SANDBOX if sandbox else Mode.REHEARSAL,
+        config=config,
+        faults=(),
+        overrides=overrides,
+        reports=Path("reports"),
+        yes=False,
+        speed=1,
+        root=root,
+        allure_dir=None,
+    )
 
 
 def _afterwards(steps: Iterable[outline.StepAsked], slo: Slo, root: Path) -> Iterable[Window]:

@@ -121,7 +121,7 @@ def _look_json(each: Measured) -> dict[str, Json]:
 
 def _counts(objective: Objective, each: Measured) -> str:
     reading = each.reading
-    value = "no value" if reading.value is None else objective.show(reading.value)
+    value = "no value" if reading.value is None else objective.own.show(reading.value)
     if reading.total is None:
         counts = "no data"
     elif not objective.counted:

@@ -105,7 +105,7 @@ def _gates(record: Record) -> Iterator[str]:
                 row.requests or "-",
                 f"**{markdown(row.value)}**" if row.value else "-",
                 markdown(row.limit) or "-",
-                f"**{row.verdict or 'not judged'}**",
+                f"**{markdown(row.verdict or 'not judged')}**",
                 markdown(row.rule) or "-",
             )
             for row in rows

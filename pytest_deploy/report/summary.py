@@ -112,6 +112,7 @@ def facts(record: Record) -> Iterator[tuple[str, str]]:
     yield "Helm revision", f"{before} -> {found.get('revision_after', 'no new one recorded')}"
     yield "Pods ready", found.get("pods_ready") or _pods(record)
     yield "Traffic", _traffic(record)
+    yield from ((name.capitalize(), text) for name, text in found.items() if name.startswith("load "))
     yield "Cluster", found.get("cluster", "not asked")
     yield "Started", _utc(first.at)
     ended = record.ended
@@ -130,7 +131,7 @@ def gate_rows(record: Record) -> Iterator[GateRow]:
         for asked, each in reached.items()
         if asked not in judged
     ]
-    rows += [(101 if each.weight is None else each.weight, _row(each)) for each in record.verdicts]
+    rows += [(101 if each.weight is None else each.weight, _row(record, each)) for each in record.verdicts]
     yield from (row for _, row in sorted(rows, key=lambda pair: pair[0]))
 
 
@@ -201,7 +202,7 @@ def _utc(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _row(verdict: Verdict) -> GateRow:
+def _row(record: Record, verdict: Verdict) -> GateRow:
     asked = "after promotion" if verdict.weight is None else f"{verdict.weight} %"
     actual = "-" if verdict.actual_percent is None else f"{verdict.actual_percent:.1f} %"
     extended = f" + {format_duration(verdict.extended)}" if verdict.extended else ""
@@ -213,10 +214,17 @@ def _row(verdict: Verdict) -> GateRow:
         requests=_samples(verdict),
         value=verdict.value_text,
         limit=verdict.bound_text,
-        verdict=f"DRY RUN: {verdict.kind}" if verdict.dry_run else verdict.kind.value,
+        verdict=_said(record, verdict),
         rule="; ".join(part for part in (verdict.ruling.rule, verdict.unseen_text, verdict.note) if part),
         tone="open" if verdict.dry_run else "good" if verdict.kind is VerdictKind.PASS else "bad",
     )
+
+
+def _said(record: Record, verdict: Verdict) -> str:
+    decision = _promoted_by(record, verdict)
+    if decision is not None:
+        return f"{verdict.kind}, promoted by {decision.by}"
+    return f"DRY RUN: {verdict.kind}" if verdict.dry_run else verdict.kind.value
 
 
 def _samples(verdict: Verdict) -> str:
@@ -225,12 +233,23 @@ def _samples(verdict: Verdict) -> str:
     return f"{verdict.samples}" if verdict.objective.counted else f"{verdict.samples} samples"
 
 
+def _promoted_by(record: Record, verdict: Verdict) -> Decision | None:
+    """Return the decision that let the weight rise in spite of a verdict; None where none did, or none was needed."""
+    if verdict.kind is VerdictKind.PASS or verdict.dry_run:
+        return None
+    held = (h for h in record.holds if h.promoted and (h.verdict.weight, h.verdict.scenario) == _where(verdict))
+    return next((hold.decision for hold in held), None)
+
+
+def _where(verdict: Verdict) -> tuple[int | None, str]:
+    return verdict.weight, verdict.scenario
+
+
 def _trigger(record: Record, rollback: RollbackRecord) -> str:
-    overridden = {hold.verdict for hold in record.holds if hold.promoted}
     bad = [
         verdict
         for verdict in record.verdicts
-        if verdict.kind is not VerdictKind.PASS and not verdict.dry_run and verdict not in overridden
+        if verdict.kind is not VerdictKind.PASS and not verdict.dry_run and _promoted_by(record, verdict) is None
     ]
     if bad:
         return bad[-1].sentence

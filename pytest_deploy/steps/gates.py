@@ -155,7 +155,7 @@ def memory(deploy: Deploy, watch: Watch, limit: float) -> None:
 
 @then(parsers.parse("{watch} no container restarts"), converters={"watch": parse_watch})
 def no_restart(deploy: Deploy, watch: Watch) -> None:
-    """Judge that no container of the canary restarts; no data about restarts is no answer.
+    """Judge that no container of the canary has restarted since its pods began; no data about it is no answer.
 
     Example:
         Then for 5 minutes no container restarts

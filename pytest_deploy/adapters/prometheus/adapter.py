@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pytest_deploy.adapters.prometheus.alerts import alert_problems, firing_alerts
 from pytest_deploy.adapters.prometheus.counts import Counts, classic_latency, error_rate, native_latency
-from pytest_deploy.adapters.prometheus.named import BUILT_IN, newest, samples, ships, text_of
+from pytest_deploy.adapters.prometheus.named import BUILT_IN, RESTARTS_OF_NEW_PODS, newest, samples, ships, text_of
 from pytest_deploy.adapters.prometheus.own import OwnQueries, own_problems
 from pytest_deploy.adapters.prometheus.problems import (
     is_note,
@@ -22,10 +22,10 @@ from pytest_deploy.adapters.prometheus.problems import (
     requests_problems,
     version_problems,
 )
-from pytest_deploy.adapters.prometheus.promql import Api, Look, time_of
+from pytest_deploy.adapters.prometheus.promql import Api, Look, literal, time_of
 from pytest_deploy.adapters.prometheus.subject import Selection, label_name
-from pytest_deploy.domain.measurement import Kind, Objective, Reading, Subject
-from pytest_deploy.domain.query import ALERTS, Query
+from pytest_deploy.domain.measurement import Kind, Objective, Reading, Role, Subject
+from pytest_deploy.domain.query import ALERTS, RESTARTS, Query
 from pytest_deploy.errors import Faulted, MeasurementError
 from pytest_deploy.io.http import Http
 
@@ -70,6 +70,7 @@ class Prometheus:
         requests_metric: counter of requests; its ``status_label`` holds the HTTP status.
         duration_metric: histogram in seconds, without ``_bucket``.
         service_label: label whose value is the service's name.
+        namespace_label: label whose value is the Kubernetes namespace; used where the service's series carry it.
         version_label: label whose value is the pod-template hash.
         pod_label: label whose value is the pod's name.
         canary_labels, stable_labels: labels that only the canary's, or only the stable version's, series have; one of
@@ -93,6 +94,7 @@ class Prometheus:
         requests_metric: str = "http_requests_total",
         duration_metric: str = "http_request_duration_seconds",
         service_label: str = "service",
+        namespace_label: str = "namespace",
         status_label: str = "status",
         version_label: str | None = None,
         pod_label: str | None = None,
@@ -111,6 +113,8 @@ class Prometheus:
         self._requests = _metric(requests_metric)
         self._duration = _metric(duration_metric)
         self._status_label = label_name(status_label)
+        self._namespace_label = label_name(namespace_label)
+        self._scoped: dict[tuple[str, str, str], tuple[str, ...]] = {}
         self._selection = Selection(
             service_label,
             version_label=version_label,
@@ -167,7 +171,7 @@ class Prometheus:
         window_s = math.floor((at - since).total_seconds())
         if window_s < 1:
             return Reading(since=since, at=at, newest=None, total=None, bad=None, value=None, queries=())
-        look = self._look(at, window_s, self._selection(subject))
+        look = self._look(at, window_s, (*self._selection(subject), *self._namespace(at, objective, subject)))
         counts, fresh = self._counted(look, objective, subject)
         return Reading(
             since=since,
@@ -191,12 +195,35 @@ class Prometheus:
         Raises:
             Unreachable, Throttled, Rejected, Faulted: there is no answer, or none that makes sense.
         """
-        look = self._look(self.now(), _TRIED_S, self._selection.service(subject))
+        at = self.now()
         try:
+            scope = self._namespace(at, objective, subject)
+            look = self._look(at, _TRIED_S, (*self._selection.service(subject), *scope))
             found = self._problems(look, objective, subject)
         except MeasurementError as error:
             return (" ".join(str(error).split()),)
         return (*found, *(f"the answer is not whole: {each}" for each in dict.fromkeys(look.warnings)))
+
+    def _namespace(self, at: datetime, objective: Objective, subject: Subject) -> tuple[str, ...]:
+        """Return the matcher of the subject's namespace, where the service's series carry it.
+
+        A service runs in staging and production under one name, and one pod template has one hash in both: what fails
+        in the one must neither stop nor hide what the other does. Where the series name no namespace there is one
+        place only, as far as the server knows.
+        """
+        if not subject.namespace or not objective.counted:
+            return ()
+        names = f"{self._duration}(_count)?" if objective.kind is Kind.LATENCY else self._requests
+        key = (names, subject.service, subject.namespace)
+        if key not in self._scoped:
+            look = self._look(at, _TRIED_S, self._selection.service(subject))
+            matcher = f"{self._namespace_label}={literal(subject.namespace)}"
+            for more in ((matcher,), ()):
+                series = look.series("", f"__name__=~{literal(names)}", *more)
+                if look.one(f"count(last_over_time({series}[{look.window}]))"):
+                    self._scoped[key] = more
+                    break
+        return self._scoped.get(key, ())
 
     def _counted(self, look: Look, objective: Objective, subject: Subject) -> tuple[Counts, datetime | None]:
         """Return what was found, and the time of the newest sample behind it."""
@@ -256,7 +283,10 @@ class Prometheus:
             raise MeasurementError(
                 f"there is no query {objective.subject!r}; known: {known}", hint="add it to metrics.queries"
             )
-        return text_of(self._queries[objective.subject], subject, window_s)
+        query = self._queries[objective.subject]
+        if ships(query) and query.name == RESTARTS and subject.role is Role.CANARY:
+            query = RESTARTS_OF_NEW_PODS
+        return text_of(query, subject, window_s)
 
     def _look(self, at: datetime, window_s: int, selector: tuple[str, ...]) -> Look:
         return Look(

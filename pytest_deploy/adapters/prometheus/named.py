@@ -13,7 +13,7 @@ from pytest_deploy.domain.measurement import Subject
 from pytest_deploy.domain.query import MEMORY, RESTARTS, THROTTLING, Query
 from pytest_deploy.errors import MeasurementError
 
-__all__ = ["BUILT_IN", "newest", "samples", "ships", "text_of"]
+__all__ = ["BUILT_IN", "RESTARTS_OF_NEW_PODS", "newest", "samples", "ships", "text_of"]
 
 _PODS = 'namespace="{namespace}",pod=~"{workload}-{version}-[a-z0-9]+",container!=""'
 
@@ -41,6 +41,11 @@ _RESTARTS = (
 https://github.com/kubernetes/kube-state-metrics/blob/main/docs/metrics/workload/pod-metrics.md
 """
 
+RESTARTS_OF_NEW_PODS = Query(
+    name=RESTARTS, text=f"sum(max by (namespace, pod, container) (max_over_time({_RESTARTS_OF}[{{window}}])))"
+)
+"""Of a canary, whose pods began with the deploy: every restart is its own, also one before the window began."""
+
 BUILT_IN: Mapping[str, Query] = MappingProxyType(
     {
         query.name: query
@@ -66,7 +71,7 @@ def text_of(query: Query, subject: Subject, window_s: int) -> str:
     Raises:
         MeasurementError: a token's value is not known, or is no name in Kubernetes.
     """
-    ours = ships(query)
+    ours = ships(query) or query is RESTARTS_OF_NEW_PODS
     values = {
         "service": subject.service,
         "version": subject.template_hash or "",

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from pytest_deploy.adapters.prometheus.subject import Selection
-from pytest_deploy.domain.measurement import Role, Subject
+from pytest_deploy.domain.measurement import Kind, Objective, Role, Subject
+from pytest_deploy.domain.query import RESTARTS
 from pytest_deploy.errors import MeasurementError
+from tests.unit.adapters.prometheus_server import Server
 
 CANARY = Subject(service="svc", template_hash="6f7d", role=Role.CANARY, workload="check.out", namespace="shop")
 STABLE = Subject(service="svc", template_hash="5a4b", role=Role.STABLE, workload="check.out", namespace="shop")
@@ -73,3 +75,58 @@ def test_what_can_not_tell_versions_apart_is_refused(ways: dict[str, Any], words
     """Two ways at once, one side alone, the same labels for both, or a label that is no name."""
     with pytest.raises(MeasurementError, match=words):
         selection(**ways)
+
+
+IN_PROD = Subject(service="svc", namespace="prod")
+NAMED = 'count(last_over_time({service="svc",__name__=~"http_requests_total",namespace="prod"}[300s]))'
+ANY = 'count(last_over_time({service="svc",__name__=~"http_requests_total"}[300s]))'
+ERRORS = Objective(kind=Kind.ERROR_RATE, limit=0.005)
+
+
+def test_only_the_environments_namespace_is_read() -> None:
+    """Where the series carry it: one name, and often one pod template, run in staging and in production."""
+    server = Server()
+    server.has(NAMED, 4)
+    queries = server.read(ERRORS, subject=IN_PROD).queries
+    assert all('namespace="prod"' in query for query in queries)
+    asked = len(server.asked)
+    server.read(ERRORS, subject=IN_PROD)
+    assert sum(params["query"] == NAMED for params in server.asked) == 1, "it is found out once"
+    assert len(server.asked) < 2 * asked
+
+
+def test_series_without_a_namespace_are_of_one_place() -> None:
+    """Or of a label of another name, which deploy.yaml can give; nothing is left out then."""
+    server = Server()
+    server.has(ANY, 4)
+    assert not any("namespace=" in query for query in server.read(ERRORS, subject=IN_PROD).queries)
+    other = Server(namespace_label="kubernetes_namespace")
+    other.has(NAMED.replace("namespace=", "kubernetes_namespace="), 4)
+    assert all('kubernetes_namespace="prod"' in q for q in other.read(ERRORS, subject=IN_PROD).queries)
+
+
+def test_a_service_without_series_is_asked_about_again() -> None:
+    """What is not known yet is not remembered: the first pod may be on its way."""
+    server = Server()
+    server.read(ERRORS, subject=IN_PROD)
+    server.has(NAMED, 4)
+    assert all('namespace="prod"' in query for query in server.read(ERRORS, subject=IN_PROD).queries)
+
+
+def test_latencies_are_scoped_by_their_own_series() -> None:
+    """A histogram's count, or a native histogram itself."""
+    server = Server()
+    names = "http_request_duration_seconds(_count)?"
+    server.has(f'count(last_over_time({{service="svc",__name__=~"{names}",namespace="prod"}}[300s]))', 4)
+    p95 = Objective(kind=Kind.LATENCY, limit=0.3, quantile=0.95)
+    assert all('namespace="prod"' in query for query in server.read(p95, subject=IN_PROD).queries)
+
+
+def test_a_canarys_restarts_count_from_its_pods_begin() -> None:
+    """Its pods began with the deploy: what restarted before the window is its own, too; others count in the window."""
+    restarts = Objective(kind=Kind.QUERY, limit=0, subject=RESTARTS)
+    for role, since_begin in ((Role.CANARY, True), (Role.STABLE, False)):
+        subject = Subject(service="svc", template_hash="6f7d", role=role, workload="api", namespace="prod")
+        query = Server().read(restarts, subject=subject).queries[0]
+        assert ("offset" not in query) is since_begin
+        assert 'pod=~"api-6f7d-' in query

@@ -167,14 +167,14 @@ def test_a_relative_gate_compares_the_difference() -> None:
     stable = replace(READING, total=4000.0, bad=40.0, value=0.01)
     verdict = replace(VERDICT, objective=objective, control=(stable,))
     assert verdict.value == pytest.approx(0.021)
-    assert verdict.sentence.startswith("error rate over stable at 25 %: FAIL, 2.10 % > 0.20 %; 31 bad of 1000")
-    assert _line(verdict, "assert") == "2.10 % <= 0.20 % (1.90 points beyond the limit)"
+    assert "25 %: FAIL, 2.10 points > 0.20 points; 31 bad of 1000" in verdict.sentence
+    assert _line(verdict, "assert") == "2.10 points <= 0.20 points (1.90 points beyond the limit)"
     assert _line(verdict, "control").endswith("; the canary 3.10 %")
     assert "is allowed" not in _line(verdict, "counts")
     for control in ((), (replace(stable, value=None),)):
         alone = replace(verdict, control=control)
         assert alone.value is None
-        assert "FAIL, no value (limit 0.20 %)" in alone.sentence
+        assert "FAIL, no value (limit 0.20 points)" in alone.sentence
     unread = replace(verdict, reading=None)
     assert "; the canary" not in unread.explanation
 
@@ -254,7 +254,7 @@ def test_the_rest_is_told_where_there_is_any() -> None:
     )
     assert told.sentence == (
         "DRY RUN: error rate at 25 %: INCONCLUSIVE, 3.10 % > 0.50 %; "
-        "31 bad of 1000 in 600 s of 300 s and 300 s more; 90 requests"
+        "31 bad of 1000 in 600 s (300 s, extended by 300 s); 90 requests"
     )
     assert _line(told, "needed") == "600 requests"
     assert _line(told, "window") == "2026-11-24T10:00:00Z to 2026-11-24T10:10:00Z, extended by 5 min"

@@ -360,7 +360,7 @@ def test_the_load_runs_while_a_gate_watches(bench: Benches) -> None:
     made = bench(load=True, load_rate_per_s=50.0)
     made.pass_through(5)
     facts = {fact.name: fact.value for fact in made.told(Fact)}
-    assert "50" in facts["load"]
+    assert "50" in facts["load at 5 %"]
     load = made.deploy.ports.load
     assert load is not None
     assert load.stop() == ""

@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pytest_deploy.domain.event import Decided, Held, Waited
+from pytest_deploy.domain.event import Decided, DeployEnded, Held, Waited
 from pytest_deploy.domain.hold import open_hold
 from pytest_deploy.domain.journal import Milestone
 from pytest_deploy.domain.measurement import Kind, Objective
 from pytest_deploy.domain.policy import Answer, Decision, Policy, Response
 from pytest_deploy.domain.verdict import VerdictKind
-from pytest_deploy.engine import canary, gates
+from pytest_deploy.engine import canary, finish, gates
 from pytest_deploy.errors import DeployError, GateBreach
 from tests.unit.engine.conftest import Bench
 
@@ -65,6 +65,9 @@ def test_a_person_may_promote(bench: Benches) -> None:
     made.mend()
     made.raise_to(25)
     assert made.deploy.reached == 25
+    finish.roll_back(made.deploy)
+    finish.close(made.deploy)
+    assert "(2 gates by decision of ada)" in made.told(DeployEnded)[-1].words
 
 
 def test_what_waits_can_be_read_from_the_journal(bench: Benches) -> None:

@@ -97,10 +97,12 @@ def test_a_decision_stands_above_the_facts(promoted: list[Event]) -> None:
     lines = note.render(made).splitlines()
     assert lines[2] == "**PROMOTED BY DECISION of @kim at 2026-11-24 10:33:31 UTC: known batch job**"
     assert lines[4].startswith(
-        "> error rate at 25 %: INCONCLUSIVE, 0.40 % &lt;= 0.50 %; 19 bad of 4812 in 600 s of 300 s"
+        "> error rate at 25 %: INCONCLUSIVE, 0.40 % &lt;= 0.50 %; 19 bad of 4812 in 600 s (300 s, extended by 300 s)"
     )
     text = _Page(page.render(made)).text
     assert 0 < text.index("PROMOTED BY DECISION of @kim") < text.index("Facts")
+    assert "**INCONCLUSIVE, promoted by @kim**" in note.render(made)
+    assert "INCONCLUSIVE, promoted by @kim" in text
 
 
 @pytest.mark.parametrize(
