@@ -62,7 +62,7 @@ class HttpLoadSection(Section):
     url: Annotated[str, AfterValidator(_load_url)] = Field(examples=["https://checkout-api.example.com/health"])
     """What is asked for, through the same door as the users: the canary must get its share. No default."""
     rate_per_s: Annotated[PositiveNumber, AfterValidator(_rate)] = Field(examples=[20])
-    """Requests in a second, on top of the users'. No default: ``plan`` prints how many a gate needs."""
+    """Requests in a second, on top of the users'. No default: the plan of a rehearsal prints how many a gate needs."""
     headers: Annotated[Mapping[Text, str], AfterValidator(_headers)] = Field(
         default_factory=dict, examples=[{"Accept": "application/json"}]
     )

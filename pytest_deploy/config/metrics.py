@@ -12,7 +12,7 @@ from pytest_deploy.config.fields import HttpUrl, MetricName, Minutes, NotNull, P
 from pytest_deploy.config.paths import ExistingFile
 from pytest_deploy.config.secrets import NamedSecret
 from pytest_deploy.config.section import Section
-from pytest_deploy.config.vendors import CloudWatchSection, DatadogSection, Percentile
+from pytest_deploy.config.vendors import CloudWatchSection, DatadogSection, Percentile, one_subject
 from pytest_deploy.domain.evidence_judge import EvidenceJudge
 from pytest_deploy.domain.judge import Contract, Judge, RuleBook
 from pytest_deploy.domain.policy import Policy, Response
@@ -108,6 +108,9 @@ class PrometheusSection(Section):
             raise ValueError("version_label, pod_label and canary_labels each tell versions apart: give one of them")
         if (self.requests_query is None) != (self.errors_query is None):
             raise ValueError("requests_query and errors_query belong together: give both or none")
+        if self.requests_query is not None and self.errors_query is not None:
+            latency = {f"latency_queries.{name}": text for name, text in self.latency_queries.items()}
+            one_subject({"requests_query": self.requests_query, "errors_query": self.errors_query, **latency})
         if self.latency_queries and self.requests_query is None:
             raise ValueError("latency_queries need requests_query: a percentile of unknown requests proves nothing")
         if self.basic_auth is not None and self.bearer_token is not None:

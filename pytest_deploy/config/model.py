@@ -44,6 +44,8 @@ __all__ = [
 ]
 
 SECTIONS_WITHOUT_ADAPTER = (
+    "checklist",
+    "tests",
     "build",
     "sign",
     "scan",
@@ -54,7 +56,7 @@ SECTIONS_WITHOUT_ADAPTER = (
     "chat",
     "chart_checks",
 )
-"""Sections that can be written, and that the wiring refuses until their adapter exists."""
+"""Sections that can be written, and that a real deploy refuses until their adapter exists."""
 
 
 class SloSection(Section):
@@ -243,9 +245,7 @@ class DeployConfig(Section):
     @property
     def sections(self) -> tuple[str, ...]:
         """Names of the configured sections that may be absent; each of the others is a capability that is off."""
-        return tuple(
-            name for name in ("checklist", "tests", *SECTIONS_WITHOUT_ADAPTER) if getattr(self, name) is not None
-        )
+        return tuple(name for name in SECTIONS_WITHOUT_ADAPTER if getattr(self, name) is not None)
 
     @property
     def sections_without_adapter(self) -> tuple[tuple[str, str], ...]:

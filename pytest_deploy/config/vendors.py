@@ -14,7 +14,7 @@ from pytest_deploy.config.secrets import NamedSecret
 from pytest_deploy.config.section import Section
 from pytest_deploy.domain.quantity import parse_latency
 
-__all__ = ["CloudWatchMetric", "CloudWatchSection", "DatadogSection", "quantile_of"]
+__all__ = ["CloudWatchMetric", "CloudWatchSection", "DatadogSection", "one_subject", "quantile_of"]
 
 _PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d{1,3})?)")
 _SECONDS = {"s": timedelta(seconds=1), "ms": timedelta(milliseconds=1), "us": timedelta(microseconds=1)}
@@ -103,7 +103,7 @@ class DatadogSection(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        _one_subject({"requests": self.requests, "errors": self.errors, **self.latency, **self.slow})
+        one_subject({"requests": self.requests, "errors": self.errors, **self.latency, **self.slow})
         return self
 
     @property
@@ -189,7 +189,7 @@ class CloudWatchSection(Section):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         latency = {name: each.texts for name, each in self.latency.items()}
-        _one_subject({"requests": self.requests.texts, "errors": self.errors.texts, **latency})
+        one_subject({"requests": self.requests.texts, "errors": self.errors.texts, **latency})
         return self
 
     @property
@@ -203,7 +203,8 @@ class CloudWatchSection(Section):
         return _SECONDS[self.latency_unit]
 
 
-def _one_subject(texts: Mapping[str, str]) -> None:
+def one_subject(texts: Mapping[str, str]) -> None:
+    """Raise ValueError where some of the texts ask for a version and others do not."""
     of_version = [name for name, text in texts.items() if _VERSION in text]
     others = [name for name, text in texts.items() if _VERSION not in text]
     if of_version and others:

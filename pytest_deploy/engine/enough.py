@@ -12,7 +12,7 @@ from pytest_deploy.domain.power_check import PlannedStep, StepPower
 from pytest_deploy.domain.power_check import check as power_of
 from pytest_deploy.domain.verdict import VerdictKind
 from pytest_deploy.engine.deploy import Deploy
-from pytest_deploy.engine.measurable import service
+from pytest_deploy.engine.measurable import stable
 from pytest_deploy.errors import MeasurementError, Refused, RemoteError
 
 __all__ = ["check", "least"]
@@ -132,11 +132,14 @@ def _measured_anew(deploy: Deploy) -> float | None:
 
 
 def _rate(deploy: Deploy, back: timedelta) -> float | None:
-    """Return the service's requests in a second over the last time; None where there is no answer, or none came."""
+    """Return the service's requests in a second over the last time; None where there is no answer, or none came.
+
+    Before a deploy the version that runs has them all, and only its queries can name a version.
+    """
     metrics = deploy.ports.metrics
     try:
         since = metrics.now() - back
-        reading = metrics.read(Objective(kind=Kind.ERROR_RATE, limit=0.5), service(deploy), since)
+        reading = metrics.read(Objective(kind=Kind.ERROR_RATE, limit=0.5), stable(deploy), since)
     except (RemoteError, MeasurementError):
         return None
     seconds = (reading.at - since).total_seconds()

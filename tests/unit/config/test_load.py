@@ -187,7 +187,8 @@ def test_every_optional_key(good: Load, folder: Path) -> None:
 
 def test_sections_without_adapter_are_told(good: Load) -> None:
     """A section that nothing implements yet is told with its place: it can't be skipped in silence."""
-    sections = "\n".join(f"{name}: {{}}" for name in SECTIONS_WITHOUT_ADAPTER)
+    written = {"checklist": "deploy.yaml", "tests": "{commands: [make test]}"}
+    sections = "\n".join(f"{name}: {written.get(name, '{}')}" for name in SECTIONS_WITHOUT_ADAPTER)
     config = good(("owner:", f"{sections}\nowner:"))
     places = tuple((name, f"deploy.yaml:{6 + n}:1") for n, name in enumerate(SECTIONS_WITHOUT_ADAPTER))
     assert config.sections_without_adapter == places

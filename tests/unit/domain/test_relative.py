@@ -120,6 +120,8 @@ def test_more_requests_at_these_shares_would_do() -> None:
         evidence((11, 1), (15, 0), multiple=17.28), Objective(kind=Kind.ERROR_RATE, limit=0.005, relative=True)
     )
     assert (tiny.cause, tiny.needed) == ("too few requests", "")
+    far = ruled(evidence((100, 2), (100, 2)))
+    assert (far.cause, far.needed) == ("too few requests", ""), "64 times as many would not do: that is no mend"
 
 
 @pytest.mark.parametrize("limit", [0.0, 1.0])
