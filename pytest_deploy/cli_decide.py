@@ -20,6 +20,7 @@ from pytest_deploy.errors import DeployError, Refused
 __all__ = ["decide", "status"]
 
 _REVIEW = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+_HELP = {"help_option_names": ["-h", "--help"]}
 _CONFIG = click.option(
     "--config", type=click.Path(path_type=Path), help="deploy.yaml; default: looked up from here upwards."
 )
@@ -28,6 +29,7 @@ _SANDBOX = click.option("--sandbox", "in_sandbox", is_flag=True, help="Look at t
 
 
 @click.command(
+    context_settings=_HELP,
     epilog='Example: pytest-deploy decide promote --reason "p95 is the load test of team B, seen in Grafana"'
 )
 @click.argument("answer", type=click.Choice(["promote", "abort"]))
@@ -97,7 +99,7 @@ def decide(
     click.echo("the run sees it within seconds")
 
 
-@click.command(epilog="Example: pytest-deploy status --environment prod --json")
+@click.command(context_settings=_HELP, epilog="Example: pytest-deploy status --environment prod --json")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 @_CONFIG
 @_ENVIRONMENT

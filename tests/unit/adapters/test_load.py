@@ -174,7 +174,12 @@ def test_failures_are_counted_not_raised(answer: Callable[[threading.Event], int
     load.start("d")
     service.wait_for(10)
     words = load.stop()
-    assert f"answers: none; without an answer: {counts(words)} {told}; dropped: 0" in words
+    # One may be under way when it is stopped: that one is told as unanswered.
+    found = re.search(
+        rf"answers: none; without an answer: (\d+) {told}(, \d+ unanswered at the end)?; dropped: 0", words
+    )
+    assert found is not None, words
+    assert int(found[1]) >= 9
 
 
 def test_stop_lets_go_of_every_connection() -> None:
