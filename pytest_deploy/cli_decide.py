@@ -30,7 +30,7 @@ _SANDBOX = click.option("--sandbox", "in_sandbox", is_flag=True, help="Look at t
 
 @click.command(
     context_settings=_HELP,
-    epilog='Example: pytest-deploy decide promote --reason "p95 is the load test of team B, seen in Grafana"'
+    epilog='Example: pytest-deploy decide promote --reason "p95 is the load test of team B, seen in Grafana"',
 )
 @click.argument("answer", type=click.Choice(["promote", "abort"]))
 @click.option("--reason", default="", metavar="TEXT", help="Why; stands in the journal and in the note. Needed.")
