@@ -4,8 +4,13 @@ import os
 import zlib
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["pytester"]
+
+# A slow machine is no failure: nothing here is a timed test.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 # Let the contracts' assertions explain themselves, as those of test files do.
 pytest.register_assert_rewrite("pytest_deploy.testing.contracts")
