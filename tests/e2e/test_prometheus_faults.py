@@ -504,12 +504,17 @@ def test_fault_15_the_control_is_the_stable_version_alone(rig: Rig, way: Mapping
 POD = Subject(service="checkout", template_hash="abc123", role=Role.CANARY, workload="checkout", namespace="shop")
 
 
-@pytest.mark.parametrize(("name", "value"), [(THROTTLING, 0.2), (MEMORY, 0.8), (RESTARTS, 2)])
+@pytest.mark.parametrize(("name", "value"), [(THROTTLING, 0.2), (MEMORY, 0.8), (RESTARTS, 5)])
 def test_shipped_queries_read_the_canarys_pods(rig: Rig, name: str, value: float) -> None:
-    """Of one version's pods: throttled periods, the peak of memory over its limit, restarts since the window began."""
+    """Of one version's pods: throttled periods, the peak of memory over its limit, restarts.
+
+    A canary's restarts count since its pods began, another version's since the window did.
+    """
     objective = Objective(kind=Kind.QUERY, limit=0, subject=name)
     last = watch(metrics(rig), rig, objective, POD)[-1]
     assert last.value == pytest.approx(value, rel=0.01)
+    beside = watch(metrics(rig), rig, objective, replace(POD, role=Role.STABLE))[-1]
+    assert beside.value == pytest.approx(2 if name == RESTARTS else value, rel=0.01)
     assert last.total
     assert last.age == timedelta()
     port = metrics(rig).as_of(lambda: at(rig, 300))
