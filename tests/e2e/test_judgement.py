@@ -159,7 +159,7 @@ def test_a_person_decides_about_a_gate_without_data(places: Places, deploys: Dep
         runs.append(written.start(deploys, place))
     for run in runs:
         held(run)
-        assert "and 4 s more" in run.out
+        assert "extended by 4 s" in run.out
         assert "pytest-deploy decide promote --deploy" in run.out
     gone_on.sandbox.play([])
     decide(gone_on, "promote")
