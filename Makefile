@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 HELM ?= helm3
+SCHEDULES ?= 10000
+SEED ?= 1
 
 .PHONY: help
 help: ## This list
@@ -17,7 +19,8 @@ $(READY): pyproject.toml requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: setup canary test coverage lint toolchain sandbox-canary e2e e2e-long bench bench-judge clean
+.PHONY: setup canary test coverage lint simulate toolchain sandbox-canary e2e e2e-long e2e-node kill-matrix image bench \
+	bench-judge clean
 setup: $(READY) ## Make .venv with the locked dependencies
 
 canary: $(READY) ## The main job, rehearsed: pytest features/prod_canary.feature --rehearse
@@ -36,6 +39,9 @@ lint: $(READY) ## Formatter, linter, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+simulate: $(READY) ## 10,000 schedules of deploys that die, race and recover, on a virtual clock
+	$(BIN)/python -m tests.simulator --schedules $(SCHEDULES) --seed $(SEED)
+
 toolchain: $(READY) ## Build the real parts that can't be downloaded, into a cache outside the checkout
 	$(BIN)/python toolchain/build.py sandbox prometheus2
 
@@ -48,6 +54,17 @@ e2e: toolchain ## Tests on the real parts: a sample of at most 10 minutes
 e2e-long: toolchain ## All tests on the real parts, the long ones too, and every drill on the sandbox
 	$(BIN)/pytest tests -m real
 	$(BIN)/pytest features/drills --sandbox --sandbox-speed 20
+
+kill-matrix: toolchain ## Every death of a deploy on the sandbox, then recover; goes on where it stopped
+	$(BIN)/python -m tests.e2e.kill_matrix
+
+e2e-node: $(READY) ## Tests on real pods: a node of its own (root, Debian 12; toolchain/README.md names its packages)
+	$(BIN)/python toolchain/build.py node
+	$(BIN)/pytest tests/e2e/test_node.py tests/e2e/test_in_cluster.py
+
+image: $(READY) ## The image of pytest-deploy itself, as an OCI archive in build/ (Debian 12)
+	$(BIN)/python toolchain/build.py helm3 helm4 kubectl
+	$(BIN)/python toolchain/image.py
 
 bench: toolchain ## Ratios, printed: start-up, deploy overhead, time to restore, memory
 	$(BIN)/python -m bench

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 from pytest_deploy.cli_decide import decide
 from pytest_deploy.cli_decide import status as open_status
 from pytest_deploy.cli_gate import gate
+from pytest_deploy.cli_recover import recover
+from pytest_deploy.cli_run import run
+from pytest_deploy.cli_unlock import unlock
+from pytest_deploy.cli_watchdog import watchdog
 from pytest_deploy.errors import ConfigError, DeployError, Refused
 
 __all__ = ["main"]
@@ -73,6 +77,10 @@ def lint(paths: tuple[Path, ...]) -> None:
 cli.add_command(gate)
 cli.add_command(decide)
 cli.add_command(open_status, "status")
+cli.add_command(run)
+cli.add_command(watchdog)
+cli.add_command(recover)
+cli.add_command(unlock)
 
 
 @cli.group(epilog="Example: pytest-deploy sandbox up --name mine")
@@ -84,15 +92,32 @@ _name = click.option("--name", default="default", show_default=True, help="Sever
 _as_json = click.option("--json", "as_json", is_flag=True, help="For machines.")
 
 
-@sandbox.command(epilog="Example: pytest-deploy sandbox up --json")
+@sandbox.command(epilog="Example: pytest-deploy sandbox up --backend node --name real")
 @_name
+@click.option(
+    "--backend",
+    type=click.Choice(["kwok", "node"]),
+    help="kwok: pods that only seem to run; node: one real node with containers, for root on Debian. "
+    "Default: that of the stack that is up, else kwok.",
+)
 @_as_json
-def up(name: str, as_json: bool) -> None:
+def up(name: str, backend: str | None, as_json: bool) -> None:
     """Start the stack, or reuse and heal the one that is up."""
     from pytest_deploy.sandbox import up as start
 
-    stack = start(name, say=lambda text: click.echo(text, err=True))
+    stack = start(name, backend=backend, say=lambda text: click.echo(text, err=True))
     _show(stack, as_json=as_json)
+
+
+@sandbox.command(epilog="Example: pytest-deploy sandbox load build/pytest-deploy.oci.tar --name real")
+@click.argument("archive", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_name
+def load(archive: Path, name: str) -> None:
+    """Give an OCI image archive to the real node: its pods run it without pulling it."""
+    from pytest_deploy.sandbox import load_image
+
+    load_image(archive, name)
+    click.echo(f"sandbox {name}: {archive.name} is loaded")
 
 
 @sandbox.command(epilog="Example: pytest-deploy sandbox down")

@@ -105,9 +105,10 @@ def decide(
 @_ENVIRONMENT
 @_SANDBOX
 def status(as_json: bool, config: Path | None, environment: str | None, in_sandbox: bool) -> None:
-    """Show which deploys are open: since when, by whom, at which weight, and which gate waits for a decision.
+    """Show which deploys are open: since when, by whom, at which weight, whether anybody runs them, what waits.
 
-    Exit status 0, whatever is open.
+    Of each is said what its journal tells of its state, and what `pytest-deploy recover` does with it. Exit status 0,
+    whatever is open.
     """
     from pytest_deploy import open_deploys
     from pytest_deploy.io.clock import SystemClock
@@ -197,8 +198,10 @@ def _open_words(deploy: OpenDeploy, now: datetime) -> str:
     lines = [
         f"deploy {deploy.deploy_id} is open in {deploy.where}",
         f"  since     {_time(first.at)} ({_span(now - first.at)}), by {deploy.by or 'nobody known'}",
-        f"  journal   {_what(deploy)}, {_span(now - last.at)} ago",
+        f"  state     {deploy.state}; last in its journal: {_what(deploy)}, {_span(now - last.at)} ago",
         f"  rollout   {rollout}",
+        f"  lock      {_lock(deploy)}",
+        f"  recover   {_recovery(deploy)}",
     ]
     if deploy.hold is not None:
         lines.append(_held_words(deploy, now))
@@ -210,6 +213,23 @@ def _what(deploy: OpenDeploy) -> str:
     last = deploy.entries[-1]
     words = str(last.milestone or last.state)
     return f"{words}: {last.action.summary}" if last.action is not None else words
+
+
+def _lock(deploy: OpenDeploy) -> str:
+    holder = deploy.holder
+    if holder is None:
+        return "nobody holds it, or it can't be read"
+    if holder.deploy_id != deploy.deploy_id:
+        return f"held by another: {holder.words}"
+    return f"its own, renewed {_time(holder.renewed)}: " + (
+        "expired, nobody runs it any more" if holder.expired else "its process is alive"
+    )
+
+
+def _recovery(deploy: OpenDeploy) -> str:
+    if deploy.lives:
+        return f"is refused while it is run; once its process is gone: {deploy.move}"
+    return f"pytest-deploy recover --deploy {deploy.deploy_id}: {deploy.move}"
 
 
 def _command(deploy: OpenDeploy) -> str:
@@ -241,10 +261,14 @@ def _deploy_json(deploy: OpenDeploy) -> dict[str, object]:
         "environment": deploy.environment,
         "by": deploy.by,
         "since": deploy.entries[0].at.isoformat(),
+        "state": deploy.state,
         "journal": _what(deploy),
         "journal_at": deploy.entries[-1].at.isoformat(),
         "weight_percent": None if rollout is None else rollout.weight_percent,
         "rollout": None if rollout is None else rollout.words,
+        "lock": None if deploy.holder is None else deploy.holder.words,
+        "alive": deploy.lives,
+        "recover": deploy.move,
         "held": waits,
     }
 

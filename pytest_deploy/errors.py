@@ -23,7 +23,8 @@ by their Allure status (failed against broken) and by their wording::
           ├── MeasurementError a query that is wrong; missing data is a verdict, not an error
           ├── WaitTimedOut     what was waited for did not come
           ├── RollbackError    the way back failed or could not be verified
-          └── LockHeld         another deploy of this release is open
+          ├── LockHeld         another deploy of this release is open
+          └── LockLost         the lock is no longer ours: nothing may be written any more
 
 Each message says what was observed, the limit with its unit, where, and what
 to do next (the ``hint``).
@@ -41,6 +42,7 @@ __all__ = [
     "Faulted",
     "GateBreach",
     "LockHeld",
+    "LockLost",
     "MeasurementError",
     "Refused",
     "Rejected",
@@ -193,12 +195,22 @@ class LockHeld(DeployError):
     """Another deploy of this release is open.
 
     Args:
-        holder: who holds it: deploy id and, where known, the CI run's address.
+        holder: the id of the deploy that holds it; the message says more.
     """
 
     def __init__(self, message: str, *, holder: str, hint: str = "") -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(message, hint=hint, cause="lock held")
         self.holder = holder
+
+
+class LockLost(DeployError):
+    """The lock is no longer ours: nothing may be written any more, not even the way back.
+
+    Whoever holds it now, or ``recover`` once it has expired, ends what this deploy began.
+    """
+
+    def __init__(self, message: str, *, hint: str = "pytest-deploy recover finishes it") -> None:
+        super().__init__(message, hint=hint, cause="lock lost")
 
 
 @contextmanager

@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_deploy.domain.hold import Hold, open_hold
-from pytest_deploy.domain.journal import Entry, is_open
+from pytest_deploy.domain.journal import Entry, is_open, open_undos
+from pytest_deploy.domain.lifecycle import Move, State, move, state_of
+from pytest_deploy.domain.lock import Holder
 from pytest_deploy.domain.upgrade import rollout_target
 from pytest_deploy.errors import ConfigError, DeployError, Refused
 
 if TYPE_CHECKING:
+    from pytest_deploy.config.model import DeployConfig
     from pytest_deploy.domain.policy import Decision
     from pytest_deploy.domain.release import Environment, Release
     from pytest_deploy.domain.rollout import RolloutState
     from pytest_deploy.io.kube import Connection, KubeApi
 
-__all__ = ["Decidable", "Found", "OpenDeploy", "in_cluster", "in_reports", "release_of"]
+__all__ = ["Decidable", "Found", "OpenDeploy", "config_of", "in_cluster", "in_reports", "release_of"]
 
 _NEWEST = 50
 """Reports that are looked at; a deploy that waits is among the newest."""
@@ -43,6 +46,7 @@ class OpenDeploy:
         decided: the answer to it that the run has not taken yet; None: there is none.
         rollout: as it is now; None where it can't be read.
         connection: of its API server; None: it is known from the local reports alone.
+        holder: of its workload's lock, be it this deploy or another; None: nobody, or it can't be read.
     """
 
     deploy_id: str
@@ -55,6 +59,22 @@ class OpenDeploy:
     environment: str | None = None
     rollout: RolloutState | None = None
     connection: Connection | None = None
+    holder: Holder | None = None
+
+    @property
+    def state(self) -> State:
+        """How far it is."""
+        return state_of(self.entries)
+
+    @property
+    def move(self) -> Move:
+        """What ``recover`` does with it once its process is gone."""
+        return move(self.state, open_undos(self.entries))
+
+    @property
+    def lives(self) -> bool:
+        """Whether its process, or one that recovers it, renews its lock."""
+        return self.holder is not None and self.holder.deploy_id == self.deploy_id and not self.holder.expired
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +92,17 @@ class Found:
 
 
 def release_of(path: Path | None, *, in_sandbox: bool) -> Release:
-    """Return the release of deploy.yaml.
+    """Return the release of deploy.yaml; arguments and errors as ``config_of``."""
+    return config_of(path, in_sandbox=in_sandbox)[1]
+
+
+def config_of(path: Path | None, *, in_sandbox: bool, overrides: Sequence[str] = ()) -> tuple[DeployConfig, Release]:
+    """Return deploy.yaml, and its release.
 
     Args:
         path: None: looked up from the working folder upwards.
         in_sandbox: the sandbox's own file and clusters.
+        overrides: ``KEY=VALUE`` each.
 
     Raises:
         ConfigError: it can't be found or is wrong.
@@ -85,22 +111,24 @@ def release_of(path: Path | None, *, in_sandbox: bool) -> Release:
     from pytest_deploy.config.load import find, load
 
     if not in_sandbox:
-        return load(path or find(Path.cwd())).release()
+        config = load(path or find(Path.cwd()), overrides=tuple(overrides))
+        return config, config.release()
     from pytest_deploy import sandbox
     from pytest_deploy.prepare import SANDBOX_CONFIG_NAME
 
     stack = sandbox.status("default")
     if stack is None:
         raise Refused("the sandbox is not up: nothing can be open in it", hint="pytest-deploy sandbox up")
-    overrides: tuple[str, ...] = ()
     if path is None:
         try:
             path = find(Path.cwd(), SANDBOX_CONFIG_NAME)
         except ConfigError:
-            path, overrides = sandbox.PROFILE, (f"chart_path={Path.cwd() / 'charts' / 'checkout-api'}",)
-    release = load(path, overrides=overrides).release()
+            path = sandbox.PROFILE
+            overrides = (f"chart_path={Path.cwd() / 'charts' / 'checkout-api'}", *overrides)
+    config = load(path, overrides=tuple(overrides))
+    release = config.release()
     there = {name: replace(env, kubeconfig=stack.kubeconfig) for name, env in release.environments.items()}
-    return replace(release, environments=there)
+    return config, replace(release, environments=there)
 
 
 def in_cluster(api: KubeApi, release: Release, environment: str | None) -> Found:
@@ -163,9 +191,10 @@ def _read(
     from pytest_deploy.adapters.argo import ArgoRollouts
     from pytest_deploy.adapters.cluster_journal import ClusterJournal
     from pytest_deploy.adapters.journal_map import JournalMap
+    from pytest_deploy.adapters.lease_object import LeaseObject
 
-    connection = api.at(env.context, env.kubeconfig)
-    journal_map = JournalMap(connection, env.namespace, env.release or env.rollout)
+    connection, workload = api.at(env.context, env.kubeconfig), env.release or env.rollout
+    journal_map = JournalMap(connection, env.namespace, workload)
     page = journal_map.read()
     for record in page.records.values():
         try:
@@ -176,9 +205,13 @@ def _read(
         except DeployError as error:
             problems.append(error)
             continue
-        state = None
+        state, holder = None, None
         try:
             state = ArgoRollouts(api, release.environments).state(rollout_target(env))
+        except DeployError as error:
+            problems.append(error)
+        try:
+            holder = LeaseObject(connection, env.namespace, workload).read().holder
         except DeployError as error:
             problems.append(error)
         deploys.append(
@@ -193,6 +226,7 @@ def _read(
                 environment=env.name,
                 rollout=state,
                 connection=connection,
+                holder=holder,
             )
         )
     return page.last

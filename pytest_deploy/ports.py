@@ -7,7 +7,7 @@ The cluster, Helm, traffic and metrics can't be off.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -23,6 +23,7 @@ from pytest_deploy.domain.action import (
 )
 from pytest_deploy.domain.fault import Fault
 from pytest_deploy.domain.journal import Entry
+from pytest_deploy.domain.lock import Holder
 from pytest_deploy.domain.measurement import Objective, Reading, Subject
 from pytest_deploy.domain.policy import Decision
 from pytest_deploy.domain.release import Digest, Environment, ImageRef
@@ -44,6 +45,7 @@ __all__ = [
     "Helm",
     "Journal",
     "Load",
+    "Lock",
     "Metrics",
     "Ports",
     "ScriptResult",
@@ -85,6 +87,58 @@ class Journal(Protocol):
         Raises:
             DeployError: the journal can't be read.
         """
+        ...
+
+
+class Lock(Protocol):
+    """One deploy at a time changes a workload; whoever was it before is kept out by the fence.
+
+    While it is held it is renewed in the background. It is held by this object, not by its deploy's id: of two that
+    recover the same deploy only one holds it.
+    """
+
+    def look(self) -> Holder | None:
+        """Return who holds it now; None: it is free. Raises DeployError where that can't be read."""
+        ...
+
+    def acquire(self, *, takeover: bool = False) -> int:
+        """Take it, put its fence on the Rollout, and return the fence; held already, nothing is done.
+
+        Args:
+            takeover: for ``recover``: an expired one is taken from its holder, whatever is open.
+
+        Raises:
+            LockHeld: it is held by another that lives, or that has expired and left its deploy open.
+            DeployError: it can't be written.
+        """
+        ...
+
+    def check(self) -> None:
+        """Make sure that it is ours still: asked before everything that is written.
+
+        Costs nothing as long as the last renewal is recent; else it is renewed now.
+
+        Raises:
+            LockLost: it is not, or nobody knows; from then on always.
+        """
+        ...
+
+    def refence(self) -> int:
+        """Take the next fence while we hold it, so that what we sent before and gave up is refused when it arrives.
+
+        Raises:
+            LockLost: it is not ours any more.
+            DeployError: it can't be written.
+        """
+        ...
+
+    def release(self) -> None:
+        """Give it back where it is ours, else do nothing; raises DeployError where that can't be written."""
+        ...
+
+    @property
+    def fence(self) -> int:
+        """The number of our acquisition; raises LockLost where there was none."""
         ...
 
 
@@ -284,6 +338,9 @@ class Ports:
         capabilities: by section name of deploy.yaml; one that is absent is off.
         faults: None in the real world.
         load: None: the service's own traffic alone is judged.
+        lock: None: nobody else can reach this world.
+        of_deploy: gives the same ports with the journal and the lock of another deploy of this workload, by its id;
+            None: there can be no other.
         helm_binary: as commands show it.
     """
 
@@ -298,6 +355,8 @@ class Ports:
     faults: Faults | None = None
     scripts: Scripts | None = None
     load: Load | None = None
+    lock: Lock | None = None
+    of_deploy: Callable[[str], Ports] | None = None
     helm_binary: str = "helm"
 
     def describe(self, action: Action) -> str:

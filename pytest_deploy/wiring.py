@@ -92,6 +92,7 @@ def _limits(prepared: Prepared) -> Limits:
         helm=timeouts.helm,
         step=timeouts.step,
         rollback=timeouts.rollback,
+        lock=prepared.config.lock.wait,
         window_divisor=prepared.options.speed,
     )
 

@@ -7,18 +7,31 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from pytest_deploy.domain.outcome import Mode
 from pytest_deploy.domain.release import Digest, ImageRef, Release
+from pytest_deploy.errors import DeployError
 from pytest_deploy.ports import Ports
 
 if TYPE_CHECKING:
-    from pytest_deploy.config.model import DeployConfig
-    from pytest_deploy.io.kube import Connection
-    from pytest_deploy.ports import Journal
+    from threading import Event
 
-__all__ = ["Wanted", "World", "world"]
+    from pytest_deploy.adapters.cluster_journal import ClusterJournal
+    from pytest_deploy.adapters.lease import Lease
+    from pytest_deploy.config.model import DeployConfig
+    from pytest_deploy.io.kube import KubeApi
+    from pytest_deploy.ports import Load, Metrics
+    from pytest_deploy.sandbox.failpoints import Failpoint
+
+__all__ = ["Wanted", "World", "recovering", "world"]
+
+
+class _Unasked:
+    """In the place of what a way back never asks, so that it needs no secrets: metrics."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise DeployError(f"a recovery judges nothing, but was to ask for metrics ({name})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +79,7 @@ def world(mode: Mode, wanted: Wanted) -> World:
         return _rehearsed(wanted)
     config, release = wanted.config, wanted.release
     if mode is Mode.SANDBOX:
-        from pytest_deploy.sandbox import up
+        from pytest_deploy.sandbox import failpoints, up
         from pytest_deploy.sandbox.drills import with_faults
         from pytest_deploy.sandbox.seed import seed
 
@@ -78,11 +91,38 @@ def world(mode: Mode, wanted: Wanted) -> World:
                 name: replace(env, kubeconfig=stack.kubeconfig) for name, env in release.environments.items()
             },
         )
-        made = _real(replace(wanted, release=there), prometheus_url=stack.prometheus_url, helm=_helm(config))
+        point = failpoints.chosen(wanted.environ)
+        made = _judging(
+            replace(wanted, release=there), prometheus_url=stack.prometheus_url, helm=_helm(config), api=_api(point)
+        )
         seed(made.ports, there)
         environment = there.environments[wanted.environment]
-        return replace(made, ports=with_faults(stack, made.ports, environment, release.service, config.sections))
-    return _real(wanted, prometheus_url=None, helm=config.tools.helm)
+        ports = with_faults(stack, made.ports, environment, release.service, config.sections)
+        return replace(made, ports=point.armed(ports) if point else ports)
+    return _judging(wanted, prometheus_url=None, helm=config.tools.helm, api=_api(None))
+
+
+def recovering(mode: Mode, wanted: Wanted) -> World:
+    """Make the world of a deploy that died, to be recovered: journal and lock are those of ``wanted.deploy_id``.
+
+    The sandbox is left as it is: neither started nor seeded, and its faults stay; the release's environments have
+    its kubeconfig already.
+
+    Raises:
+        Refused: a kube context that does not exist.
+    """
+    point: Failpoint | None = None
+    helm = wanted.config.tools.helm
+    if mode is Mode.SANDBOX:
+        from pytest_deploy.sandbox import failpoints
+
+        point, helm = failpoints.chosen(wanted.environ), _helm(wanted.config)
+    unasked = cast("Metrics", _Unasked())
+    made = _real(wanted, metrics=unasked, load=None, helm=helm, api=_api(point))
+    if made.of_deploy is None:
+        raise AssertionError  # real worlds have it
+    ports = made.of_deploy(wanted.deploy_id)
+    return World(ports=point.armed(ports) if point else ports, release=wanted.release)
 
 
 def _helm(config: DeployConfig) -> str:
@@ -95,48 +135,98 @@ def _helm(config: DeployConfig) -> str:
     return toolbox().need("helm3" if name == "helm" and toolbox().find(name) is None else name)
 
 
-def _real(wanted: Wanted, *, prometheus_url: str | None, helm: str) -> World:
-    from pytest_deploy import providers
-    from pytest_deploy.adapters.argo import ArgoRollouts
-    from pytest_deploy.adapters.helm import HelmCli
-    from pytest_deploy.adapters.kubernetes import KubernetesCluster
-    from pytest_deploy.adapters.script import TeamScripts
-    from pytest_deploy.config.secrets import Secrets
+def _api(point: Failpoint | None) -> KubeApi:
     from pytest_deploy.io.clock import SystemClock
     from pytest_deploy.io.kube import KubeApi
 
+    clock = SystemClock()
+    return KubeApi(clock=clock) if point is None else point.api(clock)
+
+
+def _judging(wanted: Wanted, *, prometheus_url: str | None, helm: str, api: KubeApi) -> World:
+    """Return the world of a deploy that judges: with metrics and load, and the secrets that they need."""
+    from pytest_deploy import providers
+    from pytest_deploy.config.secrets import Secrets
+    from pytest_deploy.io.clock import SystemClock
+
+    secrets = Secrets(wanted.environ, wanted.config.folder)
+    metrics = providers.metrics(wanted.config, SystemClock(), secrets, prometheus_url=prometheus_url)
+    ports = _real(wanted, metrics=metrics, load=providers.load(wanted.config, secrets), helm=helm, api=api)
+    return World(ports=ports, release=wanted.release, secrets=frozenset(secrets.seen))
+
+
+def _real(wanted: Wanted, *, metrics: Metrics, load: Load | None, helm: str, api: KubeApi) -> Ports:
+    from pytest_deploy.adapters.argo import ArgoRollouts
+    from pytest_deploy.adapters.helm import HelmCli
+    from pytest_deploy.adapters.journal import JsonlJournal
+    from pytest_deploy.adapters.kubernetes import KubernetesCluster
+    from pytest_deploy.adapters.mirrored_journal import MirroredJournal
+    from pytest_deploy.adapters.script import TeamScripts
+    from pytest_deploy.io.clock import SystemClock
+    from pytest_deploy.io.process import Leash
+
     config, release, clock = wanted.config, wanted.release, SystemClock()
-    secrets = Secrets(wanted.environ, config.folder)
-    api = KubeApi(clock=clock)
-    connections = {name: api.at(env.context, env.kubeconfig) for name, env in release.environments.items()}
+    for env in release.environments.values():
+        api.at(env.context, env.kubeconfig)  # one that does not exist is found before anything is done
+    journal, lock = _beside(wanted, api, wanted.deploy_id)
+
+    def helm_until(lost: Event) -> HelmCli:
+        # Ended before anybody may take the lock over; the API server tells its time in whole seconds.
+        silence_s = config.lock.lease.total_seconds() - 1
+        return HelmCli(helm, clock=clock, leash=Leash(let_go=lost, silence_s=silence_s))
+
     ports = Ports(
         clock=clock,
-        journal=_journal(wanted, connections[wanted.environment]),
+        # A copy stands among the reports; the one beside the workload survives this machine.
+        journal=MirroredJournal(journal, JsonlJournal(wanted.folder / "journal.jsonl")),
         cluster=KubernetesCluster(api, release.environments, clock=clock),
-        helm=HelmCli(helm, clock=clock),
+        helm=helm_until(lock.lost),
         traffic=ArgoRollouts(api, release.environments),
-        metrics=providers.metrics(config, clock, secrets, prometheus_url=prometheus_url),
+        metrics=metrics,
         scripts=TeamScripts(
             config.folder, timeout=timedelta(seconds=config.gate.script_timeout_s), inherit=config.gate.script_env
         ),
-        load=providers.load(config, secrets),
+        load=load,
+        lock=lock,
         helm_binary=helm,
     )
-    return World(ports=ports, release=release, secrets=frozenset(secrets.seen))
+
+    def of_deploy(deploy_id: str) -> Ports:
+        # Not mirrored: on another machine the copy would have gaps.
+        other_journal, other_lock = _beside(wanted, api, deploy_id)
+        return replace(ports, journal=other_journal, lock=other_lock, helm=helm_until(other_lock.lost))
+
+    return replace(ports, of_deploy=of_deploy)
 
 
-def _journal(wanted: Wanted, connection: Connection) -> Journal:
-    """Return the journal beside the workload, which survives this machine, with a copy among the reports."""
+def _beside(wanted: Wanted, api: KubeApi, deploy_id: str) -> tuple[ClusterJournal, Lease]:
+    """Return a deploy's journal and lock beside the workload."""
     from pytest_deploy.adapters.cluster_journal import ClusterJournal
-    from pytest_deploy.adapters.journal import JsonlJournal
+    from pytest_deploy.adapters.fence import Fence
     from pytest_deploy.adapters.journal_map import JournalMap
-    from pytest_deploy.adapters.mirrored_journal import MirroredJournal
+    from pytest_deploy.adapters.lease import Lease
+    from pytest_deploy.adapters.lease_object import LeaseObject
     from pytest_deploy.io import person
 
-    env = wanted.release.environments[wanted.environment]
-    beside = JournalMap(connection, env.namespace, env.release or env.rollout)
-    truth = ClusterJournal(beside, wanted.deploy_id, by=person.who(wanted.environ))
-    return MirroredJournal(truth, JsonlJournal(wanted.folder / "journal.jsonl"))
+    env, settings = wanted.release.environments[wanted.environment], wanted.config.lock
+    connection = api.at(env.context, env.kubeconfig)
+    workload, by = env.release or env.rollout, person.who(wanted.environ)
+    journal_map = JournalMap(connection, env.namespace, workload)
+
+    def is_open(other: str) -> bool:
+        record = journal_map.read().records.get(other)
+        return record is not None and record.open
+
+    lock = Lease(
+        LeaseObject(connection, env.namespace, workload),
+        Fence(connection, env.namespace, env.rollout),
+        deploy_id,
+        by=by,
+        is_open=is_open,
+        lease=settings.lease,
+        renew=settings.renew,
+    )
+    return ClusterJournal(journal_map, deploy_id, by=by), lock
 
 
 def _rehearsed(wanted: Wanted) -> World:
@@ -157,7 +247,11 @@ def _rehearsed(wanted: Wanted) -> World:
         load=config.load is not None,
         load_rate_per_s=config.load.http.rate_per_s if config.load and config.load.http else None,
     )
-    ports = replace(made.ports(), journal=JsonlJournal(wanted.folder / "journal.jsonl"))
+    ports = replace(
+        made.ports(),
+        journal=JsonlJournal(wanted.folder / "journal.jsonl"),
+        lock=made.lock(wanted.environment, wanted.deploy_id),
+    )
     return World(ports=ports, release=there)
 
 

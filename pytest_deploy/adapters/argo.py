@@ -74,7 +74,7 @@ class ArgoRollouts:
                 f"the Rollout {target} has no status subresource, so nothing can be promoted or aborted safely",
                 hint="upgrade Argo Rollouts and its CRDs to 1.0 or later",
             )
-        expected = ", ".join(f"{path} is {value}" for path, value in patch.before)
+        expected = ", ".join(f"{path} is {value}" for path, value in patch.tests)
         raise Rejected(
             f"{patch.purpose} of {target} was rejected ({reply.status}): {reply.words}; expected was: {expected}",
             hint="nothing was written: somebody or something else moved the Rollout; look at it again",
@@ -147,7 +147,20 @@ def _state(resource: Any, sets: Sequence[Any], container: str) -> RolloutState:
         image=_template(resource)["spec"]["containers"][_index(resource, container)]["image"],
         replicas=int(spec.get("replicas", 1)),
         versions=versions,
+        written_by=_written_by(metadata),
     )
+
+
+def _written_by(metadata: Any) -> str:
+    """Who wrote the spec last; of status nothing is kept, since the controller writes it anew.
+
+    https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
+    """
+    writes = [each for each in metadata.get("managedFields") or () if "f:spec" in (each.get("fieldsV1") or {})]
+    if not writes:
+        return ""
+    last = max(writes, key=lambda each: str(each.get("time") or ""))
+    return f"spec last written by {last.get('manager') or '?'} at {last.get('time') or '?'}"
 
 
 def _observed(resource: Any) -> int:

@@ -18,6 +18,7 @@ from pytest_deploy.io.retry import TryAgain, patiently
 
 if TYPE_CHECKING:
     from pytest_deploy.domain.action import Json, Target
+    from pytest_deploy.io.process import Leash
     from pytest_deploy.ports import Clock
 
 __all__ = ["HelmCli"]
@@ -51,11 +52,14 @@ class HelmCli:
 
     Args:
         binary: a name on PATH, or a path.
+        leash: of what changes something, so that no Helm goes on for a deploy that has died or lost its lock;
+            None: it ends with its call only.
     """
 
-    def __init__(self, binary: str = "helm", *, clock: Clock) -> None:
+    def __init__(self, binary: str = "helm", *, clock: Clock, leash: Leash | None = None) -> None:
         self._binary = binary
         self._clock = clock
+        self._leash = leash
 
     def version(self) -> HelmVersion:
         """Return Helm's version, asked for once.
@@ -135,7 +139,7 @@ class HelmCli:
             self._check_base(action)
         # Helm's --timeout is for each of its operations, and an atomic upgrade's way back gets a fresh one.
         limit_s = 2 * action.timeout.total_seconds() + _SLACK_S
-        done = self._run(action.argv(self._binary, self.version()), action.target, timeout_s=limit_s)
+        done = self._run(action.argv(self._binary, self.version()), action.target, timeout_s=limit_s, leash=self._leash)
         if isinstance(action, HelmUninstall) and done.status and _MISSING in done.stderr:
             return f"{action.target} was not installed"
         self._check(done, action.summary)
@@ -194,12 +198,19 @@ class HelmCli:
 
         return patiently(attempt, clock=self._clock, patience=_PATIENCE)
 
-    def _run(self, argv: Sequence[str], target: Target | None, *, timeout_s: float) -> Completed:
+    def _run(
+        self, argv: Sequence[str], target: Target | None, *, timeout_s: float, leash: Leash | None = None
+    ) -> Completed:
         usual_places = target is not None and target.kubeconfig is None
         inherit = (*_INHERIT, "KUBECONFIG") if usual_places else _INHERIT
-        return run(argv, timeout_s=timeout_s, inherit=inherit)
+        return run(argv, timeout_s=timeout_s, inherit=inherit, leash=leash)
 
     def _check(self, done: Completed, what: str) -> None:
+        if done.let_go:
+            raise ToolFailed(
+                f"{what}: killed by us after {done.seconds:.0f} s, because the lock was lost",
+                hint="its release may be left pending: pytest-deploy recover mends it",
+            )
         if done.timed_out:
             raise ToolTimedOut(
                 f"{what}: not done after {done.seconds:.0f} s, ended by us; Helm said: {_words(done) or 'nothing'}",

@@ -47,12 +47,18 @@ class MirroredJournal:
         """Return all entries of this deploy, in order.
 
         Raises:
-            DeployError: neither can be read.
+            DeployError: the truth can't be read, and the mirror can't either or holds nothing; or the truth says that
+                somebody else writes in it now ("foreign change"), and then the mirror is no longer true.
         """
         try:
             return self._truth.entries()
-        except DeployError:
-            return self._mirror.entries()
+        except DeployError as error:
+            if error.cause == "foreign change":
+                raise
+            # An empty one, in a new process, knows nothing: "nothing is open" would be a guess.
+            if found := self._mirror.entries():
+                return found
+            raise
 
     def decision(self, hold: int) -> Decision | None:
         """Return the answer to a hold, wherever it was given; None: there is none yet.

@@ -25,6 +25,7 @@ from pytest_deploy.config.fields import (
     Unbuilt,
 )
 from pytest_deploy.config.load_section import LoadSection
+from pytest_deploy.config.lock_section import LockSection
 from pytest_deploy.config.metrics import GateSection, MetricsSection
 from pytest_deploy.config.paths import ChartFolder, ExistingFile, PlainPath, Program, ValuesFile
 from pytest_deploy.config.places import Places
@@ -178,6 +179,8 @@ class DeployConfig(Section):
     """How the gates decide; absent: all defaults."""
     load: Annotated[LoadSection | None, NotNull] = None
     """Requests made while a gate watches. None: the service's own traffic alone is judged."""
+    lock: LockSection = LockSection()
+    """How one deploy at a time is kept; absent: all defaults."""
     timeouts: TimeoutsSection = TimeoutsSection()
     """How long each part may take; absent: all defaults."""
     tools: ToolsSection = ToolsSection()

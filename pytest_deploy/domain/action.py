@@ -13,6 +13,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TypeAlias
 
+from pytest_deploy.domain.lock import FENCE
 from pytest_deploy.domain.rollout import HelmVersion, KnownGood
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "Undo",
     "UndoKind",
 ]
+
+_FENCE_PATH = "/metadata/annotations/" + FENCE.replace("/", "~1")
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
@@ -221,6 +224,7 @@ class RolloutPatch:
         change: JSON pointer and value (as JSON text) of each field that is written.
         on_status: the patch goes to the ``status`` subresource.
         after: in words, what must be seen.
+        fence: the number of the lock under which it is sent, tested first; None: a person's, who needs no lock.
     """
 
     target: Target
@@ -229,11 +233,18 @@ class RolloutPatch:
     change: tuple[tuple[str, str], ...]
     on_status: bool
     after: str
+    fence: str | None = None
+
+    @property
+    def tests(self) -> tuple[tuple[str, str], ...]:
+        """JSON pointer and value (as JSON text) of all that must hold, the fence before all."""
+        fence = () if self.fence is None else ((_FENCE_PATH, json.dumps(self.fence)),)
+        return (*fence, *self.before)
 
     def document(self) -> list[dict[str, Json]]:
         """Return the JSON Patch (RFC 6902): the tests first, so that nothing is written when one fails."""
         tests: list[dict[str, Json]] = [
-            {"op": "test", "path": path, "value": json.loads(value)} for path, value in self.before
+            {"op": "test", "path": path, "value": json.loads(value)} for path, value in self.tests
         ]
         writes: list[dict[str, Json]] = [
             {"op": "add", "path": path, "value": json.loads(value)} for path, value in self.change

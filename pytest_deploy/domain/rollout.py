@@ -90,6 +90,7 @@ class RolloutState:
         image: the image in ``spec.template``: what is wanted now.
         versions: every ReplicaSet that still wants or has pods.
         message: the controller's own words.
+        written_by: who wrote the spec last, and when, as the API server knows it; "" where it does not say.
     """
 
     name: str
@@ -110,6 +111,7 @@ class RolloutState:
     image: str
     replicas: int
     versions: tuple[Version, ...]
+    written_by: str = ""
 
     @property
     def observed(self) -> bool:

@@ -148,6 +148,8 @@ def stage_of(deploy: Deploy, weight: int) -> Stage:
 def _start(deploy: Deploy) -> None:
     image = deploy.image
     deploy.fact("new_image", image.pinned)
+    # From here on nobody else deploys; but somebody may have, since pre-flight has looked.
+    deploy.tx.lock()
     state, good = look(deploy), deploy.known_good
     if good is None or (state.current_hash, state.image) != (good.template_hash, good.image):
         raise Refused(
@@ -158,6 +160,14 @@ def _start(deploy: Deploy) -> None:
         )
     release = deploy.release_target()
     if release is not None:
+        last = deploy.last_revision(release)
+        if last.number != deploy.base_revision:
+            raise Refused(
+                f"revision {last.number} of {release} is the last now ({last.status}: {last.description}), "
+                f"pre-flight saw {deploy.base_revision}",
+                hint="somebody else deployed meanwhile: begin anew",
+                cause="foreign change",
+            )
         action = preflight.upgrade(
             deploy, deploy.environment, digest=deploy.required_digest, base_revision=deploy.base_revision
         )

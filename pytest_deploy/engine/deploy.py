@@ -44,12 +44,14 @@ class Limits:
         helm: one Helm operation; Helm's own ``--timeout``.
         step: until a weight is there and its pods are ready.
         rollback: the whole way back.
+        lock: until another deploy of this release has ended; zero: nothing is waited for.
         window_divisor: every window is this many times shorter (sandbox only).
     """
 
     helm: timedelta = timedelta(minutes=5)
     step: timedelta = timedelta(minutes=10)
     rollback: timedelta = timedelta(minutes=5)
+    lock: timedelta = timedelta()
     window_divisor: float = 1
 
 
@@ -131,7 +133,9 @@ class Deploy:
 
     def __post_init__(self) -> None:
         purpose = f"{self.release.service} to {self.environment.name}"
-        self.tx = Transaction(deploy_id=self.id, ports=self.ports, emit=self.emit, purpose=purpose)
+        self.tx = Transaction(
+            deploy_id=self.id, ports=self.ports, emit=self.emit, purpose=purpose, rollout=self.rollout_target()
+        )
         self.digest = self.release.image.digest
 
     def found(self, detail: str) -> None:

@@ -9,7 +9,7 @@ from pytest_deploy.domain.journal import Milestone
 from pytest_deploy.domain.outcome import Outcome
 from pytest_deploy.engine import rollback
 from pytest_deploy.engine.deploy import Deploy, Ending
-from pytest_deploy.errors import DeployCancelled, DeployError, RollbackError
+from pytest_deploy.errors import DeployCancelled, DeployError, LockLost, RollbackError
 
 __all__ = ["close", "roll_back"]
 
@@ -27,9 +27,11 @@ def roll_back(deploy: Deploy) -> None:
     if deploy.reached_its_end:
         return
     try:
+        _check_lock(deploy)
         deploy.rolled_back = rollback.undo_all(deploy) or deploy.rolled_back
     except RollbackError as error:
         deploy.rollback_error = error
+        _check_lock(deploy)
         raise
 
 
@@ -40,14 +42,41 @@ def close(deploy: Deploy) -> Outcome:
     """
     _mend(deploy)
     outcome = _outcome(deploy)
-    if outcome is not Outcome.NEEDS_HUMAN and deploy.tx.opened:
-        try:
-            deploy.tx.milestone(Milestone.CLOSED, observed=outcome.words)
-        except DeployError as error:
-            deploy.warn(f"the journal could not be closed: {error}")
+    if outcome is not Outcome.NEEDS_HUMAN:
+        _end(deploy, outcome)
     text = _words(deploy, outcome)
     deploy.emit(DeployEnded(at=deploy.ports.clock.now(), outcome=outcome, words=text, off=len(deploy.off)))
     return outcome
+
+
+def _end(deploy: Deploy, outcome: Outcome) -> None:
+    """Close the journal, and only then give the lock back: what is open stays locked, until ``recover`` ends it."""
+    try:
+        if deploy.tx.opened:
+            deploy.tx.milestone(Milestone.CLOSED, observed=outcome.words)
+    except DeployError as error:
+        deploy.warn(f"the journal could not be closed: {error}")
+        return
+    if deploy.ports.lock is not None:
+        try:
+            deploy.ports.lock.release()
+        except DeployError as error:
+            deploy.warn(f"the lock could not be given back, it expires by itself: {error}")
+
+
+def _check_lock(deploy: Deploy) -> None:
+    """Raise RollbackError where the lock is lost: nothing is written any more, and whoever has the lock ends it."""
+    if deploy.ports.lock is None or not deploy.tx.opened:
+        return
+    try:
+        deploy.ports.lock.check()
+    except LockLost as lost:
+        deploy.rollback_error = RollbackError(
+            f"{lost.args[0]}: this deploy writes nothing any more, its way back included",
+            left_behind=(f"what deploy {deploy.id} has changed of {deploy.rollout_target()} so far",),
+            commands=(f"pytest-deploy recover --deploy {deploy.id} --environment {deploy.environment.name}",),
+        )
+        raise deploy.rollback_error from lost
 
 
 def _mend(deploy: Deploy) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 
-from pytest_deploy.domain.action import HelmRollback
+from pytest_deploy.domain.action import HelmRollback, RolloutPatch
 from pytest_deploy.domain.measurement import Kind
 from pytest_deploy.domain.patches import abort, promote
 from pytest_deploy.domain.plan import Gate, Stage
@@ -41,17 +42,22 @@ def lines(deploy: Deploy) -> Iterator[str]:
         yield describe(preflight.upgrade(deploy, deploy.environment, digest=digest, base_revision=0))
     for index, stage in enumerate(deploy.stages):
         if index:
-            yield describe(promote(target, step_index=2 * index - 1, template_hash=version, weight=stage.weight))
+            yield _patch(deploy, promote(target, step_index=2 * index - 1, template_hash=version, weight=stage.weight))
         yield from _watch(deploy, stage)
     yield "# commitment, when all gates have passed:"
-    yield describe(promote(target, step_index=2 * len(deploy.stages) - 1, template_hash=version, weight=None))
+    yield _patch(deploy, promote(target, step_index=2 * len(deploy.stages) - 1, template_hash=version, weight=None))
     yield "# on any failure or signal, at any point:"
-    yield describe(abort(target, template_hash=version))
+    yield _patch(deploy, abort(target, template_hash=version))
     if release is not None:
         undo = HelmRollback(target=release, revision=0, timeout=deploy.limits.rollback)
         yield shlex.join(undo.argv(deploy.ports.helm_binary, deploy.ports.helm.version())).replace(
             f" {release.name} 0 ", f" {release.name} <known-good revision> "
         )
+
+
+def _patch(deploy: Deploy, patch: RolloutPatch) -> str:
+    """Return the patch as it is sent under the lock, whose number is not known yet."""
+    return deploy.ports.describe(patch if deploy.ports.lock is None else replace(patch, fence="<fence>"))
 
 
 def _watch(deploy: Deploy, stage: Stage) -> Iterator[str]:

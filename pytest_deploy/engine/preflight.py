@@ -15,7 +15,7 @@ from pytest_deploy.domain.plan import mending_yaml, rollout_problems
 from pytest_deploy.domain.release import Digest, Environment, Strategy
 from pytest_deploy.domain.rollout import HelmRevision, KnownGood, Permission, RolloutState, Step
 from pytest_deploy.domain.upgrade import upgrade as upgrade_of
-from pytest_deploy.engine import enough, measurable
+from pytest_deploy.engine import enough, measurable, turn
 from pytest_deploy.engine.deploy import Deploy
 from pytest_deploy.errors import Refused
 
@@ -29,10 +29,12 @@ def stack(deploy: Deploy) -> None:
     """Check that this deploy knows how to drive what is there: strategy, Helm, Rollout, steps.
 
     Raises:
+        LockHeld: another deploy of this release is open.
         Refused: with the way out; nothing was changed.
     """
     if not _first(deploy, "stack"):
         return
+    turn.wait(deploy)
     if deploy.release.strategy is not Strategy.CANARY:
         raise Refused(
             f"strategy {deploy.release.strategy} is not built yet", hint="use strategy: canary in deploy.yaml"
@@ -80,10 +82,12 @@ def release_status(deploy: Deploy) -> None:
     """Check that Helm's release is at rest, and capture what undo goes back to.
 
     Raises:
+        LockHeld: another deploy of this release is open.
         Refused: the release is pending or failed, or was never installed; with the command that mends it.
     """
     if not _first(deploy, "release"):
         return
+    turn.wait(deploy)
     state = _rollout(deploy)
     release = deploy.release_target()
     revision = None if release is None else _revision_at_rest(deploy, release)
@@ -258,6 +262,7 @@ def _permissions(deploy: Deploy) -> Iterator[Permission]:
         ("apps", "replicasets", ("get", "list", "watch")),
         ("", "pods", ("get", "list", "watch")),
         ("", "configmaps", ("get", "create", "update")),  # the journal beside the workload
+        ("coordination.k8s.io", "leases", ("get", "create", "update")),  # the lock; its fence is a patch of rollouts
     ]
     if deploy.release_target() is not None:
         wanted += [

@@ -7,24 +7,24 @@ Helm's own history.
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from pytest_deploy.domain.action import HelmRollback, HelmUninstall, Target, Undo, UndoKind
 from pytest_deploy.domain.event import RollbackEnded, RollbackStarted
-from pytest_deploy.domain.journal import Milestone
+from pytest_deploy.domain.journal import Entry, Milestone, open_undos
 from pytest_deploy.domain.patches import abort, promote_full, set_image
-from pytest_deploy.domain.rollout import HelmVersion, KnownGood, RolloutState
+from pytest_deploy.domain.rollout import KnownGood, RolloutState
+from pytest_deploy.engine import strangers
 from pytest_deploy.engine.deploy import Deploy
+from pytest_deploy.engine.left_behind import failed
 from pytest_deploy.engine.waiting import until
 from pytest_deploy.errors import DeployError, Rejected, RollbackError
 
 __all__ = ["undo_all", "verify"]
 
-_FOREIGN = "foreign change"
 _TRIES = 3
 """How often a refused guarded patch is built anew from a fresh look: the controller writes the same object."""
 
@@ -38,12 +38,15 @@ class _Way:
     undo: Undo
     good: KnownGood
     began: float
+    entries: Sequence[Entry]
     traffic_back: timedelta | None = None
 
     def state(self) -> RolloutState:
         state = self.deploy.ports.traffic.state(self.rollout)
         if state is None:
             raise DeployError(f"the Rollout {self.rollout} is gone")
+        # At each look: whoever moves it between two of ours is not overwritten.
+        strangers.check_rollout(self.deploy, self.undo, self.good, state, self.entries)
         if self.traffic_back is None and _has_all_traffic(state, self.good):
             self.traffic_back = timedelta(seconds=self.deploy.ports.clock.monotonic() - self.began)
         return state
@@ -67,20 +70,26 @@ def undo_all(deploy: Deploy) -> bool:
         Whether there was anything to take back.
 
     Raises:
-        RollbackError: it failed or could not be verified; everything else that is open was tried all the same.
+        RollbackError: it failed or could not be verified; everything else that is open was tried all the same. Nothing
+            is written where a stranger moved it, or where this deploy has no say any more (``_check_mandate``).
     """
     try:
-        undos = deploy.tx.undos
+        if deploy.ports.lock is not None and deploy.tx.opened:
+            deploy.ports.lock.check()  # else its journal may say that all is back: whoever has the lock did that
+        entries = deploy.tx.acted_on(deploy.ports.journal.entries())
     except DeployError as unread:
-        raise _failed(deploy, deploy.undo, unread) from unread
+        raise failed(deploy, deploy.undo, unread) from unread
+    undos = [_from_here(deploy, undo) for undo in open_undos(entries)]
     if not undos:
         return False
     deploy.tx.way_back = True
     cause = deploy.failure.cause if deploy.failure else "the deploy ended before its commitment"
-    deploy.tx.milestone(Milestone.ROLLING_BACK, observed=cause)
-    errors = [error for undo in undos if (error := _undo(deploy, undo, cause)) is not None]
+    with suppress(DeployError):  # somebody else's by now: each undo finds that, too, and says so
+        deploy.tx.milestone(Milestone.ROLLING_BACK, observed=cause)
+    errors = [error for undo in undos if (error := _undo(deploy, undo, cause, entries)) is not None]
     if errors:
-        deploy.tx.milestone(Milestone.NEEDS_HUMAN, observed=str(errors[0]))
+        with suppress(DeployError):
+            deploy.tx.milestone(Milestone.NEEDS_HUMAN, observed=str(errors[0]))
         raise errors[0]
     deploy.tx.milestone(Milestone.ROLLED_BACK)
     return True
@@ -110,7 +119,39 @@ def verify(state: RolloutState, good: KnownGood) -> tuple[str, ...]:
     )
 
 
-def _undo(deploy: Deploy, undo: Undo, cause: str) -> RollbackError | None:
+def _from_here(deploy: Deploy, undo: Undo) -> Undo:
+    """Return the undo as this machine reaches its targets: the journal may have been written on another one."""
+
+    def here(target: Target | None) -> Target | None:
+        if target is None:
+            return None
+        known = {**deploy.release.environments, deploy.environment.name: deploy.environment}
+        env = known.get(target.environment)
+        if env is None:
+            return target
+        return replace(target, context=env.context, kubeconfig=str(env.kubeconfig) if env.kubeconfig else None)
+
+    return replace(undo, release=here(undo.release), rollout=here(undo.rollout))
+
+
+def _check_mandate(deploy: Deploy) -> None:
+    """Check that this deploy is still its own: one that was taken for dead, and wakes up, changes nothing any more.
+
+    A journal that can't be read or written for another reason stops no way back.
+
+    Raises:
+        DeployError: its lock is lost, or somebody else writes in its journal: what it did is ended without it.
+    """
+    if deploy.ports.lock is not None:
+        deploy.ports.lock.check()
+    try:
+        deploy.ports.journal.entries()
+    except DeployError as error:
+        if error.cause == strangers.FOREIGN:
+            raise
+
+
+def _undo(deploy: Deploy, undo: Undo, cause: str, entries: Sequence[Entry]) -> RollbackError | None:
     clock = deploy.ports.clock
     began = clock.monotonic()
     where = undo.rollout or undo.release
@@ -119,13 +160,14 @@ def _undo(deploy: Deploy, undo: Undo, cause: str) -> RollbackError | None:
     deploy.emit(RollbackStarted(at=clock.now(), cause=cause, target=words))
     way: _Way | None = None
     try:
+        _check_mandate(deploy)
         if undo.kind is UndoKind.UNINSTALL:
             verified = _uninstall(deploy, undo)
         else:
-            way = _way(deploy, undo, began)
+            way = _way(deploy, undo, began, entries)
             verified = _restore(way)
     except Exception as error:  # noqa: BLE001 - whatever it is, the rest is undone and a human is told
-        failed = _failed(deploy, undo, error)
+        wanting = failed(deploy, undo, error)
         deploy.emit(
             RollbackEnded(
                 at=clock.now(),
@@ -134,11 +176,11 @@ def _undo(deploy: Deploy, undo: Undo, cause: str) -> RollbackError | None:
                 traffic_back=way.traffic_back if way else None,
                 took=timedelta(seconds=clock.monotonic() - began),
                 error=str(error) if isinstance(error, DeployError) else repr(error),
-                left_behind=failed.left_behind,
-                commands=failed.commands,
+                left_behind=wanting.left_behind,
+                commands=wanting.commands,
             )
         )
-        return failed
+        return wanting
     deploy.emit(
         RollbackEnded(
             at=clock.now(),
@@ -151,37 +193,19 @@ def _undo(deploy: Deploy, undo: Undo, cause: str) -> RollbackError | None:
     return None
 
 
-def _way(deploy: Deploy, undo: Undo, began: float) -> _Way:
+def _way(deploy: Deploy, undo: Undo, began: float, entries: Sequence[Entry]) -> _Way:
     good, rollout = undo.known_good, undo.rollout
     if good is None or rollout is None:
         raise DeployError(f"the journal does not say where to go back to: {undo}")
-    return _Way(deploy=deploy, rollout=rollout, undo=undo, good=good, began=began)
+    return _Way(deploy=deploy, rollout=rollout, undo=undo, good=good, began=began, entries=entries)
 
 
 def _restore(way: _Way) -> tuple[str, ...]:
-    _check_ours(way)
     _from_a_fresh_look(way, _traffic_back)
     _release_back(way)
     _from_a_fresh_look(way, _skip_steps)
     state = way.wait("the rollback to be verified", lambda seen: bool(verify(seen, way.good)))
     return (*verify(state, way.good), *_verify_release(way.deploy, way.undo, way.good))
-
-
-def _check_ours(way: _Way) -> None:
-    """Leave alone what somebody else deployed over us: it may be the hotfix that everybody waits for."""
-    state, ours = way.state(), way.deploy.image.pinned
-    if state.held_by_spec:
-        raise DeployError(
-            "somebody paused the rollout by hand (spec.paused), so that it obeys neither abort nor rollback: "
-            f"{state.words}",
-            cause=_FOREIGN,
-        )
-    if state.image not in {ours, way.good.image}:
-        raise DeployError(
-            f"the rollout wants {state.image} now, neither ours ({ours}) nor what ran before ({way.good.image}): "
-            "somebody else deployed meanwhile, and that is not overwritten",
-            cause=_FOREIGN,
-        )
 
 
 def _traffic_back(way: _Way) -> None:
@@ -208,10 +232,9 @@ def _release_back(way: _Way) -> None:
     revision = way.good.revision
     if revision is None:
         raise DeployError(f"no known-good revision of {release} was captured")
-    last = deploy.last_revision(release)
-    if last.number == revision and state.image == way.good.image:
-        return
-    if last.status == "deployed" and _rolled_back_to(last.description, revision) and state.image == way.good.image:
+    last = strangers.last_revision(deploy, way.undo, release, way.good.image, revision, state)
+    there = last.number == revision or (last.status == "deployed" and strangers.is_way_back(last, revision))
+    if there and state.image == way.good.image:
         return
     deploy.tx.do(HelmRollback(target=release, revision=revision, timeout=way.undo.timeout), undo=None)
 
@@ -248,7 +271,7 @@ def _verify_release(deploy: Deploy, undo: Undo, good: KnownGood) -> tuple[str, .
     last = deploy.last_revision(undo.release)
     if last.status != "deployed":
         raise DeployError(f"Helm's last revision of {undo.release} is {last.number}, {last.status}: {last.description}")
-    if last.number != good.revision and not _rolled_back_to(last.description, good.revision):
+    if last.number != good.revision and not strangers.is_way_back(last, good.revision):
         raise DeployError(
             f"Helm's last revision of {undo.release} is {last.number} ({last.description}), "
             f"not a rollback to {good.revision}"
@@ -256,11 +279,6 @@ def _verify_release(deploy: Deploy, undo: Undo, good: KnownGood) -> tuple[str, .
     if undo.release == deploy.release_target():
         deploy.fact("revision_after", str(last.number))
     return (f"Helm: revision {last.number} is deployed ({last.description})",)
-
-
-def _rolled_back_to(description: str, revision: int | None) -> bool:
-    """A rollback copies labels of the failed deploy, so that only its description tells where it went."""
-    return description.strip().lower() == f"rollback to {revision}"
 
 
 def _uninstall(deploy: Deploy, undo: Undo) -> tuple[str, ...]:
@@ -272,53 +290,3 @@ def _uninstall(deploy: Deploy, undo: Undo) -> tuple[str, ...]:
     if deploy.ports.helm.history(release):
         raise DeployError(f"{release} is still there after helm uninstall")
     return (f"Helm: {release} is not installed, as before",)
-
-
-def _failed(deploy: Deploy, undo: Undo, error: Exception) -> RollbackError:
-    left: list[str] = []
-    rollout, release = undo.rollout, undo.release
-    state: RolloutState | None = None
-    if rollout is not None:
-        try:
-            state = deploy.ports.traffic.state(rollout)
-            left.append(
-                f"Rollout {rollout}: {state.words if state else 'gone'}; wanted image {state.image if state else '-'}"
-            )
-        except Exception as unread:  # noqa: BLE001 - what is known is told all the same
-            left.append(f"Rollout {rollout}: could not be read ({unread})")
-    if release is not None:
-        try:
-            history = deploy.ports.helm.history(release)
-            left += [f"Helm {release}: revision {r.number} {r.status} ({r.description})" for r in history[-3:]]
-        except Exception as unread:  # noqa: BLE001 - what is known is told all the same
-            left.append(f"Helm {release}: could not be read ({unread})")
-    words = str(error) if isinstance(error, DeployError) else repr(error)
-    paused = state is not None and state.held_by_spec
-    # What a stranger deployed is looked at, never taken back by a command of ours.
-    strangers = isinstance(error, DeployError) and error.cause == _FOREIGN and not paused
-    commands = list(_commands(deploy, undo, paused=paused))[: 1 if strangers else None]
-    return RollbackError(f"the rollback failed: {words}", left_behind=left, commands=commands)
-
-
-def _commands(deploy: Deploy, undo: Undo, *, paused: bool) -> Iterator[str]:
-    """Yield what a human runs next: look, then (un-pause,) abort and go back to the known-good revision."""
-    rollout, release, good = undo.rollout, undo.release, undo.known_good
-    if rollout is not None:
-        config = f"--kubeconfig {shlex.quote(rollout.kubeconfig)} " if rollout.kubeconfig else ""
-        where = f"{config}--context {rollout.context} -n {rollout.namespace}"
-        patch = f"kubectl {where} patch rollouts.argoproj.io {rollout.name}"
-        yield f"kubectl {where} get rollouts.argoproj.io,replicasets,pods"
-        if paused:
-            yield patch + ' --type merge -p \'{"spec":{"paused":false}}\''
-        yield patch + ' --subresource status --type merge -p \'{"status":{"abort":true}}\''
-    if release is not None and good is not None and good.revision is not None:
-        back = HelmRollback(target=release, revision=good.revision, timeout=undo.timeout)
-        yield shlex.join(back.argv(deploy.ports.helm_binary, _helm_version(deploy)))
-
-
-def _helm_version(deploy: Deploy) -> HelmVersion:
-    """Return Helm's version; where Helm is what is missing, one whose flags every Helm knows."""
-    try:
-        return deploy.ports.helm.version()
-    except Exception:  # noqa: BLE001 - a human needs the command all the same
-        return HelmVersion(major=3, minor=0)

@@ -8,7 +8,7 @@ from pytest_deploy.domain.action import Target, Undo, UndoKind
 from pytest_deploy.domain.patches import promote_full
 from pytest_deploy.domain.release import Environment
 from pytest_deploy.domain.rollout import KnownGood, Pod, RolloutState
-from pytest_deploy.engine import preflight
+from pytest_deploy.engine import preflight, turn
 from pytest_deploy.engine.deploy import Deploy
 from pytest_deploy.engine.waiting import until
 from pytest_deploy.errors import GateBreach, Refused
@@ -20,6 +20,7 @@ def install(deploy: Deploy, name: str) -> None:
     """Install or upgrade the release in this environment, with atomic semantics.
 
     Raises:
+        LockHeld: another deploy of this release is open.
         Refused: no such environment, or its release is pending, failed, or has no version to go back to.
         ToolFailed: Helm said no.
     """
@@ -27,6 +28,8 @@ def install(deploy: Deploy, name: str) -> None:
     release = deploy.release_target(env)
     if release is None:
         raise Refused(f"no Helm release in {name}", hint=f"set environments.{name}.release")
+    turn.wait(deploy)
+    deploy.tx.lock()
     history = deploy.ports.helm.history(release)
     if history and history[-1].status != "deployed":
         last = history[-1]

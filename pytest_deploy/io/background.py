@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -76,7 +75,7 @@ class Background:
         self._status: int | None = None
         self._ended = Event()
         self._tail = bytearray()
-        refused = self._spawn((sys.executable, "-I", "-S", guard.__file__, str(folder), program, *argv), variables)
+        refused = self._spawn(guard.command(guard.APART, None, str(folder), program, tuple(argv)), variables)
         self._reader = Thread(target=self._read, name=f"output of {argv[0]}", daemon=True)
         self._reader.start()
         Thread(target=self._wait, name=f"end of {argv[0]}", daemon=True).start()

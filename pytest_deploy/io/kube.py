@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -37,10 +38,15 @@ _REREAD = "it may have been written all the same: look at the state before anyth
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An API server's answer."""
+    """An API server's answer.
+
+    Args:
+        date: the server's own time as it answered, in whole seconds; None: it does not tell.
+    """
 
     status: int
     body: Mapping[str, Json]
+    date: datetime | None = None
 
     @property
     def words(self) -> str:
@@ -109,6 +115,7 @@ class Connection:
     Args:
         open_wire: makes the client anew, from the kubeconfig as it is now.
         context: for errors.
+        patience: for a read with its retries, and for a write.
     """
 
     open_wire: Callable[[], Wire] = field(kw_only=False)
@@ -161,7 +168,7 @@ class Connection:
 
     def _once(self, request: _Request) -> Reply:
         try:
-            return self._send(request, _READ_S)
+            return self._send(request, min(_READ_S, self.patience.total_seconds()))
         except TryAgain as again:
             raise again.error from again.__cause__
 
@@ -209,12 +216,13 @@ class Connection:
             try:
                 data = response.read(_BODY_LIMIT + 1)
                 status, whole = response.status, len(data) <= _BODY_LIMIT
+                date = _date(response.headers.get("date"))
             finally:
                 # A signal may end the reading: the rest of that answer must not meet the rollback's first request.
                 (response.release_conn if whole else response.close)()
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise TryAgain(self._unanswered(request, error)) from error
-        return self._parsed(request, status, data)
+        return replace(self._parsed(request, status, data), date=date)
 
     def _parsed(self, request: _Request, status: int, data: bytes) -> Reply:
         try:
@@ -256,6 +264,15 @@ class Connection:
 
     def _named(self, request: _Request) -> str:
         return f"API server of {self.context}: {request.method} {request.path.partition('?')[0]}"
+
+
+def _date(header: str | None) -> datetime | None:
+    """Parse RFC 9110's Date; None where there is none, or one that a proxy has garbled."""
+    try:
+        found = parsedate_to_datetime(header) if header else None
+    except ValueError:
+        return None
+    return found if found is not None and found.tzinfo is not None else None
 
 
 def _never_sent(error: Exception) -> bool:

@@ -14,9 +14,10 @@ from threading import Event, Thread
 from typing import IO
 
 from pytest_deploy.errors import ToolFailed, ToolMissing
+from pytest_deploy.io import guard
 from pytest_deploy.io.clock import SystemClock
 
-__all__ = ["DEFAULT_INHERIT", "Completed", "child_environment", "find_program", "run"]
+__all__ = ["DEFAULT_INHERIT", "Completed", "Leash", "child_environment", "find_program", "run"]
 
 DEFAULT_INHERIT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "XDG_*", "SSL_CERT_*")
 """What a child sees of our environment. KUBECONFIG is not in it: a tool acts on the cluster that it is told."""
@@ -27,6 +28,21 @@ _STDERR_LIMIT = 1024 * 1024
 _CHUNK = 64 * 1024
 _DRAIN_S = 1.0
 """A daemon that the child left behind can hold our pipe open for ever; output that is late by this much is not read."""
+_BEAT_S = 0.1
+"""How often a child on a leash is told that we are there, and how soon it ends when it is let go."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leash:
+    """What ties a child to us: it ends with us, however we end, and never goes on for a deploy that must not.
+
+    Args:
+        let_go: once it is set the child is killed at once, and none is started any more.
+        silence_s: seconds after which the child is ended when this process is stopped, or does not come to itself.
+    """
+
+    let_go: Event
+    silence_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +56,7 @@ class Completed:
         stderr: likewise; at most 1 MiB of it is kept.
         seconds: wall time.
         timed_out: we ended it because its time was up.
+        let_go: we killed it because its leash was let go.
         cut: the middle of an output that was too long is missing, and a line there says how much.
     """
 
@@ -49,6 +66,7 @@ class Completed:
     stderr: str
     seconds: float
     timed_out: bool
+    let_go: bool = False
     cut: bool = False
 
 
@@ -61,6 +79,7 @@ def run(
     cwd: Path | None = None,
     stdin: str | None = None,
     grace_s: float = 5.0,
+    leash: Leash | None = None,
 ) -> Completed:
     """Run a program to its end; whatever happens to us, it does not outlive the call.
 
@@ -76,20 +95,29 @@ def run(
         cwd: None: ours.
         stdin: None: empty.
         grace_s: seconds between the rungs of the ladder.
+        leash: None: only SIGKILL of this process leaves the child alone in the world. Takes the place of ``stdin``.
 
     Raises:
         ToolMissing: the program is not there, or is no program.
-        ToolFailed: the system could not start it.
+        ToolFailed: the system could not start it, or its leash was let go before.
     """
     clock = SystemClock()
     began = clock.monotonic()
     variables = child_environment(inherit, env)
     program = find_program(argv[0], variables.get("PATH"))
-    child = _Child((program, *argv[1:]), variables, cwd, stdin)
-    timed_out = False
+    if leash is None:
+        child = _Child((program, *argv[1:]), variables, cwd, stdin)
+    elif leash.let_go.is_set():
+        msg = f"{argv[0]} is not started: what it is to act for has been let go"
+        raise ToolFailed(msg)
+    else:
+        held = guard.command(guard.TOGETHER, leash.silence_s, str(cwd or "."), program, tuple(argv))
+        child = _Child(held, variables, None, stdin=None, leashed=True)
+    timed_out = let_go = False
     try:
         child.thread.start()
-        timed_out = not child.ended.wait(timeout_s)
+        let_go = leash is not None and child.hold(leash, timeout_s)
+        timed_out = not let_go and not child.ended.wait(timeout_s if leash is None else 0)
         if timed_out:
             child.end(grace_s)
     except BaseException:
@@ -106,6 +134,7 @@ def run(
         stderr=outputs[1],
         seconds=clock.monotonic() - began,
         timed_out=timed_out,
+        let_go=let_go,
         cut=any(output.cut for output in child.outputs),
     )
 
@@ -170,8 +199,18 @@ class _Child:
     could strike between fork and the assignment of its result, and leave an orphan that nobody knows.
     """
 
-    def __init__(self, argv: tuple[str, ...], env: Mapping[str, str], cwd: Path | None, stdin: str | None) -> None:
+    def __init__(
+        self,
+        argv: tuple[str, ...],
+        env: Mapping[str, str],
+        cwd: Path | None,
+        stdin: str | None,
+        *,
+        leashed: bool = False,
+    ) -> None:
         self.argv, self.env, self.cwd, self.stdin = argv, env, cwd, stdin
+        self.leashed = leashed
+        self.leash: IO[bytes] | None = None
         self.outputs = (_Output(_STDOUT_LIMIT), _Output(_STDERR_LIMIT))
         self.status = 0
         self.failure: OSError | None = None
@@ -194,7 +233,7 @@ class _Child:
             self.argv,
             env=self.env,
             cwd=self.cwd,
-            stdin=subprocess.PIPE if self.stdin is not None else subprocess.DEVNULL,
+            stdin=subprocess.PIPE if self.leashed or self.stdin is not None else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
@@ -205,22 +244,45 @@ class _Child:
             Thread(target=output.read, args=(stream,), daemon=True)
             for output, stream in zip(self.outputs, (process.stdout, process.stderr), strict=True)
         ]
-        if process.stdin is not None:
+        if self.leashed:
+            self.leash = process.stdin
+        elif process.stdin is not None:
             workers.append(Thread(target=self._feed, args=(process.stdin,), daemon=True))
         for worker in workers:
             worker.start()
         self.status = process.wait()
         for worker in workers:
             worker.join(_DRAIN_S)
+        if self.leash is not None:
+            with suppress(OSError):  # what it had not read of our beats
+                self.leash.close()
 
     def _feed(self, stream: IO[bytes]) -> None:
         with suppress(OSError), stream:
             stream.write((self.stdin or "").encode())
 
-    def end(self, grace_s: float) -> None:
-        """Climb the ladder, then end what is left of the child's group."""
+    def hold(self, leash: Leash, timeout_s: float) -> bool:
+        """Let the child feel that we are there until it has ended or its time is up; True: it was let go, and killed.
+
+        Killed, not asked to end: an interrupted ``helm upgrade`` would begin a rollback of its own.
+        """
+        clock = SystemClock()
+        until = clock.monotonic() + timeout_s
+        while not self.ended.wait(min(_BEAT_S, max(0.0, until - clock.monotonic()))):
+            if leash.let_go.is_set():
+                self.end(_BEAT_S, ladder=())
+                return True
+            if clock.monotonic() >= until:
+                return False
+            if self.leash is not None:
+                with suppress(OSError, ValueError):  # it has ended just now
+                    os.write(self.leash.fileno(), b".")
+        return False
+
+    def end(self, grace_s: float, *, ladder: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM)) -> None:
+        """Climb the ladder, KILL at its end, then end what is left of the child's group."""
         self.cancelled.set()
-        rungs = [signal.SIGINT, signal.SIGTERM]
+        rungs = list(ladder)
         while self.thread.ident is not None and not self.ended.is_set():
             self.started.wait()
             self._signal(rungs.pop(0) if rungs else signal.SIGKILL)

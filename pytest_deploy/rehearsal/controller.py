@@ -54,6 +54,7 @@ class Rollout:
         on_weight: Callable[[int], None],
     ) -> None:
         self.name = name
+        self.annotations: dict[str, str] = {}
         self.newest: str | None = None
         """The version that was brought last, since it all began; None before the first."""
         self._uid = uid
@@ -128,7 +129,11 @@ class Rollout:
 
     def patch(self, patch: RolloutPatch) -> None:
         """Apply a JSON Patch; raises Rejected when one of its tests does not hold, nothing is written then."""
-        document: dict[str, Json] = {"spec": self._spec.document(), "status": self._status.document()}
+        document: dict[str, Json] = {
+            "metadata": {"annotations": {**self.annotations}},
+            "spec": self._spec.document(),
+            "status": self._status.document(),
+        }
         result = patched(document, patch.document(), what=str(patch.target))
         if patch.on_status:
             self._status.take(cast("Mapping[str, Json]", result["status"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -11,6 +11,8 @@ from types import MappingProxyType
 from uuid import NAMESPACE_URL, uuid5
 
 from pytest_deploy.domain.fault import FaultKind
+from pytest_deploy.domain.journal import is_open
+from pytest_deploy.domain.lock import FENCE
 from pytest_deploy.domain.query import Query
 from pytest_deploy.domain.release import Digest, Environment, Release
 from pytest_deploy.domain.rollout import Step
@@ -26,6 +28,7 @@ from pytest_deploy.rehearsal.faults import Faults
 from pytest_deploy.rehearsal.helm import RehearsedHelm, record
 from pytest_deploy.rehearsal.journal import MemoryJournal
 from pytest_deploy.rehearsal.load import RehearsedLoad, RehearsedScripts
+from pytest_deploy.rehearsal.lock import RehearsedLock, StoredLease
 from pytest_deploy.rehearsal.metrics import RehearsedMetrics
 from pytest_deploy.rehearsal.places import Place, Places
 from pytest_deploy.rehearsal.pods import STARTED_AFTER
@@ -110,6 +113,7 @@ class World:
         )
         self._serial = count(1)
         self._places = self._make_places(tuple(history or _made_up(release.service)))
+        self._leases = {name: self._make_lease(name) for name in self._places}
         self.faults.before_change = self.metrics.count
         self.faults.changed = self._faults_changed
 
@@ -129,6 +133,20 @@ class World:
             scripts=self._scripts,
             load=self._load,
         )
+
+    def lock(
+        self, environment: str, deploy_id: str, *, by: str = "the rehearsal", call: Callable[[], None] = lambda: None
+    ) -> RehearsedLock:
+        """Return a process's lock of an environment's workload; all calls for one environment contend for the same.
+
+        Args:
+            call: is called before each of its requests; raises DeployError where the server can't be reached.
+        """
+        return RehearsedLock(self._leases[environment], deploy_id, by=by, call=call)
+
+    def lease(self, environment: str) -> StoredLease:
+        """Return what an environment's locks share."""
+        return self._leases[environment]
 
     def add_load(self, rate_per_s: float) -> None:
         """Let so many requests a second more go to the service from now on; fewer, where it is negative."""
@@ -173,6 +191,24 @@ class World:
                 spec=spec,
             )
         return place
+
+    def _make_lease(self, environment: str) -> StoredLease:
+        def fence() -> int:
+            rollout = self._places[environment].rollout
+            return 0 if rollout is None else int(rollout.annotations.get(FENCE, "0"))
+
+        def set_fence(number: int) -> None:
+            rollout = self._places[environment].rollout
+            if rollout is not None:
+                rollout.annotations[FENCE] = str(number)
+
+        return StoredLease(
+            clock=self.clock,
+            after=self.clock.after,
+            fence=fence,
+            set_fence=set_fence,
+            is_open=lambda deploy_id: is_open(e for e in self._journal.entries() if e.deploy_id == deploy_id),
+        )
 
     def _rollout(self, environment: Environment, spec: Spec, *, at_rest: bool) -> Rollout:
         return Rollout(

@@ -21,6 +21,7 @@ class ControlPlane:
         ca, certificate, key: PEM files.
         daemons: its processes, by component.
         manifests: what must be applied before pods can run, as Kubernetes objects.
+        address: this machine's, by which its pods reach what listens there.
     """
 
     server: str
@@ -29,6 +30,7 @@ class ControlPlane:
     key: Path
     daemons: Mapping[str, Daemon]
     manifests: tuple[Mapping[str, object], ...]
+    address: str = "127.0.0.1"
 
 
 class Backend(Protocol):

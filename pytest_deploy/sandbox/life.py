@@ -8,14 +8,15 @@ from pathlib import Path
 
 from pytest_deploy.errors import Refused, ToolFailed
 from pytest_deploy.io import daemon
-from pytest_deploy.sandbox import parts
+from pytest_deploy.sandbox import node_runtime, parts
 from pytest_deploy.sandbox.backend import Backend
 from pytest_deploy.sandbox.kwok import Kwok
+from pytest_deploy.sandbox.node import Node, clear
 from pytest_deploy.sandbox.place import folder_of, locked
 from pytest_deploy.sandbox.stack import HEALTHY, Stack, load, save, with_health
 from pytest_deploy.sandbox.tools import toolbox
 
-__all__ = ["down", "pause", "resume", "status", "up"]
+__all__ = ["down", "load_image", "pause", "resume", "status", "up"]
 
 _GRACE_S = 1.0
 """Enough to close sockets; what a longer one would write down is removed anyway."""
@@ -27,22 +28,26 @@ def _silent(text: str) -> None:
     del text
 
 
-def up(name: str = "default", *, say: Say = _silent) -> Stack:
+def up(name: str = "default", *, backend: str | None = None, say: Say = _silent) -> Stack:
     """Return a stack that is healthy: the one that is up, healed if something died, or a new one.
 
     Several names stand side by side. What a killed ``up`` left half built, or another
     release has built, is removed first.
 
     Args:
+        backend: "kwok" or "node"; None: what the stack has that is up, else kwok.
         say: is told what happens, a line at a time.
 
     Raises:
-        Refused: it can't be a name, or no port is free.
+        Refused: it can't be a name, no port is free, or the stack that is up has another back end.
         ToolError: a program is missing, failed or did not become ready; a new stack is then removed again.
     """
     folder = folder_of(name)
     with locked(folder, say):
         stack = load(folder)
+        if stack is not None and backend not in {None, stack.backend}:
+            msg = f"sandbox {name} is up with the back end {stack.backend}, not {backend}"
+            raise Refused(msg, hint=f"give the other a name of its own, or: pytest-deploy sandbox down --name {name}")
         if stack is not None and (stack := with_health(stack)).healthy:
             say(f"sandbox {name} is up")
             return stack
@@ -55,7 +60,7 @@ def up(name: str = "default", *, say: Say = _silent) -> Stack:
             ill = ", ".join(f"{part}: {how}" for part, how in stack.components.items() if how != HEALTHY)
             say(f"sandbox {name} is healed ({ill})")
         try:
-            return _make_whole(name, folder, stack, say)
+            return _make_whole(name, folder, _backend(stack.backend if stack else backend or "kwok"), stack, say)
         except BaseException:
             if stack is None:
                 say(f"sandbox {name} did not come up and is removed")
@@ -80,6 +85,20 @@ def down(name: str = "default", *, say: Say = _silent) -> None:
         if folder.exists():
             say(f"stopping sandbox {name}")
         _remove(folder)
+
+
+def load_image(archive: Path, name: str = "default") -> None:
+    """Give an OCI image archive to the sandbox's real node: its pods run it without pulling it, by tag and digest.
+
+    Raises:
+        Refused: there is no such sandbox, or it has no real node.
+        ToolFailed: the node did not take it.
+    """
+    stack = load(folder_of(name))
+    if stack is None or stack.backend != "node":
+        seen = "not up" if stack is None else f"up with the back end {stack.backend}, whose pods run nothing"
+        raise Refused(f"sandbox {name} is {seen}", hint=f"pytest-deploy sandbox up --backend node --name {name}")
+    node_runtime.load_image(stack.kwok_workdir, archive)
 
 
 def pause(component: str, name: str = "default") -> None:
@@ -107,10 +126,12 @@ def _process(component: str, name: str) -> daemon.Daemon:
     return stack.daemons[component]
 
 
-def _make_whole(name: str, folder: Path, former: Stack | None, say: Say) -> Stack:
-    tools = toolbox()
-    backend: Backend = Kwok(tools=tools)
-    stack = parts.assemble(name, folder, backend, tools, former, say)
+def _backend(name: str) -> Backend:
+    return Node(tools=toolbox()) if name == "node" else Kwok(tools=toolbox())
+
+
+def _make_whole(name: str, folder: Path, backend: Backend, former: Stack | None, say: Say) -> Stack:
+    stack = parts.assemble(name, folder, backend, toolbox(), former, say)
     save(stack)
     stack = with_health(stack)
     if not stack.healthy:
@@ -127,5 +148,6 @@ def _remove(folder: Path) -> None:
     # What a killed starter could not write down carries the mark, too.
     daemon.stop([*known, *daemon.started_with(parts.MARK, str(folder))], grace_s=_GRACE_S)
     daemon.stop(daemon.started_with(parts.MARK, str(folder)), grace_s=_GRACE_S)
+    clear(folder.name)
     if folder.exists():
         shutil.rmtree(folder)

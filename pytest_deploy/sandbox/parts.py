@@ -47,7 +47,7 @@ def assemble(
     with ports_chosen(folder):
         plane = backend.start(name, state, build.env, say)
         _write_kubeconfig(build.kubeconfig, plane)
-        control_url, prometheus_url, controller_url = build.urls()
+        control_url, prometheus_url, controller_url = build.urls(plane.address)
         say("starting the traffic source and Prometheus")
         traffic = build.keep_or_start("traffic", _traffic_argv(build.kubeconfig, control_url))
         prometheus = build.keep_or_start("prometheus", build.prometheus_argv(control_url, prometheus_url))
@@ -89,11 +89,16 @@ class _Build:
     def kubeconfig(self) -> Path:
         return self.folder / "kubeconfig"
 
-    def urls(self) -> tuple[str, ...]:
-        """Return the addresses of traffic source, Prometheus and rollouts controller; they stay over a healing."""
+    def urls(self, address: str) -> tuple[str, ...]:
+        """Return the addresses of traffic source, Prometheus and rollouts controller; they stay over a healing.
+
+        Args:
+            address: where pods, too, reach Prometheus.
+        """
         if self.former is not None:
             return self.former.control_url, self.former.prometheus_url, self.former.controller_url
-        return tuple(f"http://127.0.0.1:{port}" for port in free_ports(3))
+        hosts = ("127.0.0.1", address, "127.0.0.1")
+        return tuple(f"http://{host}:{port}" for host, port in zip(hosts, free_ports(3), strict=True))
 
     def keep_or_start(self, component: str, argv: tuple[str, ...]) -> Daemon:
         if self.former is not None and component in self.former.daemons:

@@ -49,7 +49,7 @@ def wait(stack: Stack, namespaces: Sequence[str]) -> None:
 
 def _probes(stack: Stack, namespaces: Sequence[str]) -> Iterator[tuple[str, Probe]]:
     yield "kube-apiserver", lambda: _ask(stack, "/readyz") and ""
-    yield "kwok-controller", lambda: _node(stack)
+    yield "kubelet" if "kubelet" in stack.daemons else "kwok-controller", lambda: _node(stack)
     for name in namespaces:
         path = f"/api/v1/namespaces/{name}/serviceaccounts/default"
         yield "kube-controller-manager", lambda path=path: _ask(stack, path) and ""  # type: ignore[misc]  # bound now

@@ -16,8 +16,11 @@ from pytest_deploy import cli_decide
 from pytest_deploy.adapters.cluster_journal import ClusterJournal
 from pytest_deploy.adapters.journal import JsonlJournal
 from pytest_deploy.adapters.journal_map import JournalMap
+from pytest_deploy.domain.action import Target, Undo, UndoKind
 from pytest_deploy.domain.journal import Entry, EntryState, Milestone
+from pytest_deploy.domain.patches import set_image
 from pytest_deploy.domain.policy import Answer
+from pytest_deploy.domain.rollout import KnownGood
 from pytest_deploy.errors import DeployError, Refused, Rejected, Unreachable
 from pytest_deploy.io import clock, kube, person
 from pytest_deploy.io.kube import Reply
@@ -41,6 +44,7 @@ environments:
 metrics: {prometheus: {url: "https://prometheus.example.com"}}
 """
 SENTENCE = "p95 latency of shop at 25 %: no data"
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/shop/leases/deploy-shop"
 ROLLOUT = "/apis/argoproj.io/v1alpha1/namespaces/shop/rollouts/shop"
 
 
@@ -50,6 +54,7 @@ class Cluster(Server):
     server = "https://api.example.com"
     account = "oidc:ann"
     down: DeployError | None = None
+    lease: dict[str, Any] | DeployError = {}  # noqa: RUF012 - only ever replaced
 
     def read(self, path: str, query: object = None, *, accept: Any = ()) -> Reply:
         """GET of the ConfigMap, the Rollout or its ReplicaSets."""
@@ -57,6 +62,10 @@ class Cluster(Server):
             raise self.down
         if path == ROLLOUT:
             raise Unreachable("the Rollout can't be read")
+        if path == LEASE:
+            if isinstance(self.lease, DeployError):
+                raise self.lease
+            return Reply(status=200 if self.lease else 404, body=self.lease, date=self.clock.now())
         return super().read(path, query, accept=accept)
 
     def ask(self, path: str, body: Mapping[str, Any]) -> Reply:
@@ -74,6 +83,8 @@ class World:
         self.folder = folder
         self.clock = FakeClock()
         self.clusters = {"acme-staging": Cluster(), "acme-prod": Cluster()}
+        for each in self.clusters.values():
+            each.clock = self.clock
 
     def at(self, context: str, kubeconfig: object = None) -> Cluster:
         """Give the context's API server."""
@@ -262,17 +273,47 @@ def test_the_local_reports_are_the_second_place(world: World) -> None:
     assert f"in {Path('reports') / ID / 'journal.jsonl'}" in result.output
 
 
+def canary_held(journal: Journal) -> None:
+    """A canary that waits for a person, with all that stands before that."""
+    target = Target(environment="prod", context="acme-prod", namespace="shop", name="shop")
+    undo = Undo(
+        kind=UndoKind.RESTORE_CANARY,
+        release=None,
+        rollout=target,
+        container="shop",
+        known_good=KnownGood(revision=None, image="old", template_hash="x"),
+        timeout=timedelta(minutes=5),
+    )
+    opened = Entry(seq=1, at=NOW, deploy_id=ID, state=EntryState.MILESTONE, milestone=Milestone.OPENED)
+    journal.append(opened)
+    start = set_image(target, index=0, container="shop", old="old", new="new")
+    journal.append(Entry(seq=2, at=NOW, deploy_id=ID, state=EntryState.INTENT, action=start, undo=undo))
+    journal.append(replace(opened, seq=3, milestone=Milestone.JUDGED))
+    words = f"{SENTENCE} | decide until {NOW + timedelta(minutes=30):%Y-%m-%dT%H:%M:%SZ}"
+    journal.append(replace(opened, seq=4, milestone=Milestone.HOLDING, observed=words))
+
+
+def lease(holder: str, *, renewed: datetime) -> dict[str, Any]:
+    """A Lease as the API server gives it."""
+    labels = {"app.kubernetes.io/managed-by": "pytest-deploy", "app.kubernetes.io/component": "deploy-lock"}
+    times = dict.fromkeys(("acquireTime", "renewTime"), f"{renewed:%Y-%m-%dT%H:%M:%S}.000000Z")
+    spec = {"holderIdentity": holder, "leaseDurationSeconds": 60, "leaseTransitions": 3, **times}
+    return {"metadata": {"labels": labels, "annotations": {"pytest-deploy.dev/by": "ann"}}, "spec": spec}
+
+
 def test_status_of_what_is_open(world: World) -> None:
-    """Since when, by whom, the last entry, the gate that waits with its deadline and the command; exit status 0."""
-    hold(world.open())
+    """Since when, by whom, how far it is, the gate that waits with its deadline and the command; exit status 0."""
+    canary_held(world.open())
     world.clock.sleep(timedelta(minutes=5))
     result = world.run(cli_decide.status)
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
         f"deploy {ID} is open in prod (acme-prod/shop)",
         "  since     2026-11-24 00:00:00 UTC (5 min), by ann at laptop",
-        "  journal   holding, 5 min ago",
+        "  state     holding; last in its journal: holding, 5 min ago",
         "  rollout   not known",
+        "  lock      nobody holds it, or it can't be read",
+        f"  recover   pytest-deploy recover --deploy {ID}: take it back",
         "  held      since 2026-11-24 00:00:00 UTC in prod (acme-prod/shop)",
         f"  gate      {SENTENCE}",
         "  deadline  2026-11-24 00:30:00 UTC (25 min left); without a decision it is rolled back",
@@ -282,6 +323,27 @@ def test_status_of_what_is_open(world: World) -> None:
     assert "not known: the Rollout can't be read" in result.stderr
     world.decide("promote")
     assert "  decided   promote decided by oidc:ann (ann)" in world.run(cli_decide.status).stdout
+
+
+def test_status_says_whether_it_lives(world: World) -> None:
+    """By its lock: alive, expired, or another's; and what recover does then."""
+    canary_held(world.open())
+    there = world.clusters["acme-prod"]
+    there.lease = lease(ID, renewed=NOW)
+    said = world.run(cli_decide.status).stdout
+    assert "  lock      its own, renewed 2026-11-24 00:00:00 UTC: its process is alive\n" in said
+    assert "  recover   is refused while it is run; once its process is gone: take it back\n" in said
+    world.clock.sleep(timedelta(minutes=5))
+    said = world.run(cli_decide.status).stdout
+    assert "  lock      its own, renewed 2026-11-24 00:00:00 UTC: expired, nobody runs it any more\n" in said
+    assert f"  recover   pytest-deploy recover --deploy {ID}: take it back\n" in said
+    there.lease = lease("another", renewed=world.clock.now())
+    said = world.run(cli_decide.status).stdout
+    assert "  lock      held by another: deploy another (by ann) since" in said
+    there.lease = Unreachable("the Lease can't be read")
+    result = world.run(cli_decide.status)
+    assert "  lock      nobody holds it, or it can't be read\n" in result.stdout
+    assert "not known: the Lease can't be read" in result.stderr
 
 
 def test_status_of_nothing(world: World) -> None:
@@ -309,18 +371,23 @@ def test_status_of_nothing(world: World) -> None:
 
 def test_status_for_machines(world: World) -> None:
     """The same facts as JSON; what could not be read is among them."""
-    hold(world.open())
+    canary_held(world.open())
+    world.clusters["acme-prod"].lease = lease(ID, renewed=NOW)
     (deploy,) = (found := json.loads(world.run(cli_decide.status, "--json").stdout))["open"]
     assert found["last"] == {"staging": None, "prod": None}
     assert found["problems"] == ["the Rollout can't be read"]
     held = deploy.pop("held")
     assert datetime.fromisoformat(held["deadline"]) == NOW + timedelta(minutes=30)
-    assert (held["hold"], held["gate"], held["decided"]) == (2, SENTENCE, None)
+    assert (held["hold"], held["gate"], held["decided"]) == (4, SENTENCE, None)
+    assert deploy.pop("lock").startswith(f"deploy {ID} (by ann) since 2026-11-24 00:00:00 UTC, renewed")
     assert deploy == {
         "deploy_id": ID,
         "environment": "prod",
         "by": "ann at laptop",
         "since": NOW.isoformat(),
+        "state": "holding",
+        "alive": True,
+        "recover": "take it back",
         "journal": "holding",
         "journal_at": NOW.isoformat(),
         "weight_percent": None,

@@ -7,6 +7,7 @@ Subclass a contract in a test file and give it its fixture: ``world``, a fresh `
 from pytest_deploy.testing.contracts.cluster import ClusterContract
 from pytest_deploy.testing.contracts.helm import HelmContract
 from pytest_deploy.testing.contracts.journal import JournalContract
+from pytest_deploy.testing.contracts.lock import LockContract
 from pytest_deploy.testing.contracts.metrics import MetricsContract
 from pytest_deploy.testing.contracts.traffic import TrafficContract
 from pytest_deploy.testing.contracts.world import NEW, OLD, STEPS, World
@@ -18,6 +19,7 @@ __all__ = [
     "ClusterContract",
     "HelmContract",
     "JournalContract",
+    "LockContract",
     "MetricsContract",
     "TrafficContract",
     "World",

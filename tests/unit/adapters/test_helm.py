@@ -6,6 +6,7 @@ import json
 import sys
 from datetime import timedelta
 from pathlib import Path
+from threading import Event, Timer
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from pytest_deploy.adapters.helm import HelmCli
 from pytest_deploy.domain.action import HelmRollback, HelmUninstall, HelmUpgrade, Target
 from pytest_deploy.domain.rollout import HelmRevision, HelmVersion
 from pytest_deploy.errors import Refused, ToolFailed, ToolMissing, ToolTimedOut, Unreachable
+from pytest_deploy.io.process import Leash
 from pytest_deploy.testing.clock import FakeClock
 
 TARGET = Target(environment="prod", context="acme", namespace="shop", name="svc", kubeconfig="/k")
@@ -312,3 +314,21 @@ def test_helm_4_merges_on_the_clients_side(helm: Helm, version: str, flagged: bo
     helm.cli.execute(HelmRollback(target=TARGET, revision=1, timeout=timedelta(seconds=60)))
     found = {call["argv"][0]: "--server-side=false" in call["argv"] for call in helm.calls}
     assert (found["upgrade"], found["rollback"]) == (flagged, flagged)
+
+
+@pytest.mark.parametrize("after_s", [0, 0.5])
+def test_helm_ends_with_the_lock(tmp_path: Path, after_s: float) -> None:
+    """Lost while it runs it is killed, lost before it is not started; reads go on."""
+    helm = Helm(tmp_path)
+    helm.say(rollback={"hang": True}, history={"out": "[]"})
+    lost = Event()
+    cli = HelmCli(str(helm.path), clock=FakeClock(), leash=Leash(let_go=lost, silence_s=60))
+    cli.version()
+    if after_s:
+        Timer(after_s, lost.set).start()
+    else:
+        lost.set()
+    with pytest.raises(ToolFailed, match="because the lock was lost" if after_s else "is not started"):
+        cli.execute(HelmRollback(target=TARGET, revision=1, timeout=timedelta(seconds=30)))
+    assert [call["argv"][0] for call in helm.calls] == ["version", "rollback"][: 2 if after_s else 1]
+    assert cli.history(TARGET) == ()

@@ -17,6 +17,7 @@ class Breakable(MemoryJournal):
     """Fails while ``broken``."""
 
     broken = False
+    cause: str | None = None
 
     def append(self, entry: Entry) -> None:
         """Keep it, or fail."""
@@ -30,7 +31,7 @@ class Breakable(MemoryJournal):
 
     def _fail(self) -> None:
         if self.broken:
-            raise DeployError("broken")
+            raise DeployError("broken", cause=self.cause)
 
 
 def entry(seq: int, state: EntryState = EntryState.INTENT) -> Entry:
@@ -104,3 +105,21 @@ def test_a_decision_counts_wherever_it_was_given(pair: Pair, where: int) -> None
     decision = Decision(hold=1, answer=Answer.ABORT, by="ann", reason="r", at=held.at)
     journals[where].decide(decision)
     assert both.decision(1) == decision
+
+
+def test_a_truth_that_somebody_else_writes_in_is_not_replaced_by_the_mirror(pair: Pair) -> None:
+    """The mirror of one that was taken for dead says what is over: nothing may be undone by it."""
+    truth, _, both = pair
+    both.append(entry(1))
+    truth.broken, truth.cause = True, "foreign change"
+    with pytest.raises(DeployError, match="broken"):
+        both.entries()
+
+
+def test_an_empty_mirror_is_no_answer(pair: Pair) -> None:
+    """In a new process it knows nothing: that nothing is open would be a guess."""
+    truth, _, both = pair
+    truth.append(entry(1))
+    truth.broken = True
+    with pytest.raises(DeployError, match="broken"):
+        both.entries()

@@ -199,6 +199,7 @@ def test_a_journal_is_enough(release: Any, first: int, after: bool) -> None:
     later.world, later.old = made.world, made.old
     later.mend()
     later.run(5)
+    later.deploy.tx.resume()
     changed = bool(later.deploy.tx.undos)
     assert rollback.undo_all(later.deploy) is changed
     later.run(120)

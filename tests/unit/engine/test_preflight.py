@@ -273,7 +273,7 @@ def test_an_account_that_may(bench: Benches) -> None:
     """How many permissions were asked for is said."""
     made = bench()
     preflight.account(made.deploy)
-    assert made.deploy.step_detail == "29 permissions, rollback's included"
+    assert made.deploy.step_detail == "32 permissions, rollback's included"
 
 
 def test_configuration_that_pods_share_is_warned_of(bench: Benches) -> None:

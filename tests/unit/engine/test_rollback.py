@@ -322,6 +322,19 @@ def test_a_kubeconfig_of_its_own_stands_in_the_commands(bench: Benches) -> None:
         assert " --kubeconfig /k/config " in command
 
 
+def test_an_environment_that_is_not_described_is_reached_as_the_journal_says(bench: Benches) -> None:
+    """Its context and kubeconfig are then the ones that it was changed by."""
+    made = bench()
+    made.pass_through(5)
+    whole = made.deploy.tx.undos[0]
+    assert whole.rollout is not None
+    elsewhere = replace(whole, rollout=replace(whole.rollout, environment="gone", context="far"), release=None)
+    made.alter("journal", entries=lambda original: _with(original(), elsewhere))
+    with pytest.raises(RollbackError) as raised:
+        rollback.undo_all(made.deploy)
+    assert raised.value.commands[0].startswith("kubectl --context far ")
+
+
 def test_helm_itself_is_missing(bench: Benches) -> None:
     """Not even its version is known then: the command has only flags that every Helm takes."""
     made = bench()

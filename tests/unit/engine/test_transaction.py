@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pytest_deploy.domain import lifecycle
 from pytest_deploy.domain.action import External
 from pytest_deploy.domain.event import ActionDone, ActionFailed, ActionStarted, Warned
 from pytest_deploy.domain.journal import EntryState, Milestone
@@ -133,3 +134,14 @@ def test_a_patch_goes_to_the_rollout_as_it_is_shown(bench: Benches) -> None:
     made.deploy.tx.do(patch, undo=None)
     assert sent == [patch]
     assert "--subresource status" in made.told(ActionStarted)[0].command
+
+
+def test_what_may_not_follow_is_not_written(bench: Benches) -> None:
+    """A commitment of nothing is a mistake of ours: it is raised before the journal has it."""
+    made = bench()
+    with pytest.raises(lifecycle.IllegalMove, match="'committed', which may not follow 'idle'"):
+        made.deploy.tx.milestone(Milestone.COMMITTED)
+    assert states(made) == []
+    made.deploy.tx.way_back = True
+    made.deploy.tx.milestone(Milestone.ROLLING_BACK)
+    assert len(states(made)) == 1, "on the way back nothing of ours stops it"

@@ -6,7 +6,8 @@ import inspect
 import json
 import sys
 from collections.abc import Callable
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,9 @@ TOKEN = "t0ken-that-nobody-may-see"  # noqa: S105 - a planted one
 class Answered:
     """A response as urllib3 gives it when nothing is preloaded."""
 
-    def __init__(self, status: int, body: object) -> None:
+    def __init__(self, status: int, body: object, date: str | None = None) -> None:
         self.status = status
+        self.headers = {} if date is None else {"date": date}
         self._data = body if isinstance(body, bytes) else json.dumps(body).encode()
 
     def read(self, limit: int) -> bytes:
@@ -295,3 +297,25 @@ pytest_deploy.adapters.prometheus, pytest_deploy.adapters.helm; \
 print([m for m in ('kubernetes', 'httpx2', 'urllib3', 'yaml', 'pydantic') if m in sys.modules])"
     done = run((sys.executable, "-c", code), timeout_s=30)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+@pytest.mark.parametrize(
+    ("header", "date"),
+    [
+        ("Tue, 24 Nov 2026 14:00:07 GMT", datetime(2026, 11, 24, 14, 0, 7, tzinfo=UTC)),
+        (None, None),
+        ("yesterday", None),
+        ("Tue, 24 Nov 2026 14:00:07 -0000", None),
+    ],
+)
+def test_an_answer_has_the_servers_time(header: str | None, date: datetime | None) -> None:
+    """As its Date says it; one that is missing, is none, or has no zone says nothing."""
+    assert connect(Pool(Answered(200, {}, header))).read("/version").date == date
+
+
+def test_a_write_waits_no_longer_than_the_connections_patience() -> None:
+    """A renewal that gets no answer gives up before its lease has expired."""
+    pool = Pool(Answered(200, {}))
+    replace(connect(pool), patience=timedelta(seconds=1)).replace("/x", {})
+    connect(pool).replace("/x", {})
+    assert [rest["timeout"].read_timeout for _, _, rest in pool.calls] == [1, 10]

@@ -19,6 +19,7 @@ class Answered:
 
     def __init__(self, status: int, body: object) -> None:
         self.status = status
+        self.headers: dict[str, str] = {}
         self.body = body
         self.ended = ""
 

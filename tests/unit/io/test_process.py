@@ -13,7 +13,7 @@ import pytest
 
 from pytest_deploy.errors import DeployCancelled, ToolFailed, ToolMissing
 from pytest_deploy.io import daemon
-from pytest_deploy.io.process import run
+from pytest_deploy.io.process import Leash, run
 
 TELL_AND_STAY = "import os,signal,time; print(os.getpid(), flush=True); time.sleep(60)"
 DEAF = (
@@ -159,3 +159,106 @@ def test_a_file_that_is_no_program(tmp_path: Path) -> None:
 def test_odd_bytes_are_replaced() -> None:
     """Output that is no UTF-8 does not break its reader."""
     assert run(python("import sys; sys.stdout.buffer.write(b'a\\xffb')"), timeout_s=30).stdout == "a\ufffdb"
+
+
+def leash(silence_s: float = 30) -> Leash:
+    """One that holds."""
+    return Leash(let_go=threading.Event(), silence_s=silence_s)
+
+
+def gone(pid: int) -> bool:
+    """Whether the process is no more, within a few seconds."""
+    for _ in range(500):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if state == "Z":
+            return True
+        threading.Event().wait(0.01)
+    return False
+
+
+def test_on_a_leash_it_is_told_as_ever(tmp_path: Path) -> None:
+    """Status, both streams apart, folder, environment and no input: the leash is not seen."""
+    code = "import os,sys; print(os.getcwd(), sys.stdin.read()); print('err', file=sys.stderr); sys.exit(3)"
+    done = run(python(code), timeout_s=30, cwd=tmp_path, leash=leash())
+    assert (done.status, done.stdout, done.stderr) == (3, f"{tmp_path} \n", "err\n")
+    assert (done.argv, done.timed_out, done.let_go) == (python(code), False, False)
+
+
+def test_on_a_leash_a_signal_is_told_as_one() -> None:
+    """A child that a signal ended has minus its number, as without a leash."""
+    done = run(python("import os; os.kill(os.getpid(), 15)"), timeout_s=30, leash=leash())
+    assert done.status == -signal.SIGTERM
+
+
+def test_on_a_leash_it_is_interrupted_first() -> None:
+    """When its time is up it gets INT and time to end well."""
+    code = "import time\ntry:\n  time.sleep(60)\nexcept KeyboardInterrupt:\n  print('ended well')"
+    done = run(python(code), timeout_s=1.5, leash=leash())
+    assert (done.timed_out, done.stdout, done.status) == (True, "ended well\n", 0)
+
+
+def test_on_a_leash_a_deaf_child_is_killed() -> None:
+    """The ladder's last rung reaches it."""
+    done = run(python(DEAF), timeout_s=1, grace_s=0.2, leash=leash())
+    assert (done.timed_out, done.status) == (True, -signal.SIGKILL)
+
+
+def test_let_go_it_is_killed_at_once() -> None:
+    """No interrupt, no time: what it would do on its way out it must not do any more."""
+    held = leash()
+    threading.Timer(0.5, held.let_go.set).start()
+    code = "import time\ntry:\n  time.sleep(60)\nexcept KeyboardInterrupt:\n  print('a way back')"
+    done = run(python(code), timeout_s=30, leash=held)
+    assert (done.let_go, done.timed_out, done.stdout, done.status) == (True, False, "", -signal.SIGKILL)
+    assert done.seconds < 10
+
+
+def test_let_go_before_nothing_is_started(tmp_path: Path) -> None:
+    """It would act for something that is over."""
+    held = leash()
+    held.let_go.set()
+    with pytest.raises(ToolFailed, match="is not started"):
+        run(python(f"open({str(tmp_path / 'x')!r}, 'w')"), timeout_s=30, leash=held)
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_program_that_can_not_be_started_on_a_leash(tmp_path: Path) -> None:
+    """What the system says is in its errors, and the status says that it never ran."""
+    path = tmp_path / "text"
+    path.write_bytes(b"\x7fELF, not really")
+    path.chmod(0o700)
+    done = run((str(path),), timeout_s=30, leash=leash())
+    assert done.status == 126
+    assert "Exec format error" in done.stderr
+
+
+OWNER = """
+import sys, threading
+from pytest_deploy.io.process import Leash, run
+child = "import os, sys, time; print(os.getpid(), file=open(sys.argv[1], 'w'), flush=True); time.sleep(60)"
+run((sys.executable, "-c", child, sys.argv[1]), timeout_s=60, leash=Leash(let_go=threading.Event(), silence_s=1))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_it_ends_with_its_owner(tmp_path: Path, number: signal.Signals) -> None:
+    """SIGKILL of its owner ends it; so does an owner that is stopped for too long."""
+    told = tmp_path / "pid"
+    argv = (sys.executable, "-c", OWNER, str(told))
+    owner = os.posix_spawn(sys.executable, argv, os.environ)
+    try:
+        for _ in range(2000):
+            if told.exists() and told.read_text().endswith("\n"):
+                break
+            threading.Event().wait(0.01)
+        child = int(told.read_text())
+        threading.Event().wait(1.5)  # longer than it may be silent: it is not
+        assert Path(f"/proc/{child}").exists()
+        os.kill(owner, number)
+        assert gone(child)
+    finally:
+        os.kill(owner, signal.SIGKILL)
+        os.waitpid(owner, 0)

@@ -1,0 +1,3 @@
+module pytest-deploy/toolchain/pod
+
+go 1.24
