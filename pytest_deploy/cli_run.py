@@ -26,7 +26,10 @@ _WHO = (
 """What ``io.person`` reads: the journal then names who asked, not the pod."""
 
 
-@click.command(epilog="Example: pytest-deploy run --in-cluster features/prod_canary.feature --image REPO@sha256:...")
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: pytest-deploy run --in-cluster features/prod_canary.feature --image REPO@sha256:...",
+)
 @click.argument("feature", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--in-cluster", "in_cluster", is_flag=True, help="Required: the deploy runs as a Job; here: pytest FEATURE."

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["unlock"]
 
 
-@click.command(epilog='Example: pytest-deploy unlock --holder 2026...-api-3f2a --reason "rolled back by hand, see #12"')
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog='Example: pytest-deploy unlock --holder 2026...-api-3f2a --reason "rolled back by hand, see #12"',
+)
 @click.option("--holder", required=True, metavar="ID", help="The deploy that holds the lock (pytest-deploy status).")
 @click.option("--reason", required=True, metavar="TEXT", help="Why; stands in its journal and on the Lease.")
 @click.option("--config", type=click.Path(path_type=Path), help="deploy.yaml; default: looked up from here upwards.")

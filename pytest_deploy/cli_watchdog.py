@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["watchdog"]
 
 
-@click.command(epilog="Example: pytest-deploy watchdog --manifest --image REPO@sha256:... | kubectl apply -f -")
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: pytest-deploy watchdog --manifest --image REPO@sha256:... | kubectl apply -f -",
+)
 @click.option("--config", metavar="PATH", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="deploy.yaml; default: looked up from here upwards.")  # fmt: skip
 @click.option("--environment", "environments", metavar="NAME", multiple=True,
