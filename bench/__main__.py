@@ -14,6 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from bench import dying
+
 ROOT = Path(__file__).parent.parent
 RUNS = 7
 SCRAPE_S = 1
@@ -154,6 +156,7 @@ def main() -> None:
         start_up(folder)
         memory(folder)
         sandbox(folder)
+    dying.measure(row)
 
 
 if __name__ == "__main__":
