@@ -232,11 +232,17 @@ def _release_back(way: _Way) -> None:
     revision = way.good.revision
     if revision is None:
         raise DeployError(f"no known-good revision of {release} was captured")
-    last = strangers.last_revision(deploy, way.undo, release, way.good.image, revision, state)
+    last = strangers.last_revision(deploy, way.undo, release, way.good.image, revision, state, way.entries)
     there = last.number == revision or (last.status == "deployed" and strangers.is_way_back(last, revision))
     if there and state.image == way.good.image:
         return
-    deploy.tx.do(HelmRollback(target=release, revision=revision, timeout=way.undo.timeout), undo=None)
+    back = HelmRollback(target=release, revision=revision, timeout=way.undo.timeout)
+    deploy.tx.do(back, undo=None)
+    if way.state().image != way.good.image:
+        # Helm compares a custom resource with its last revision, not with what is there: after a rollback that was
+        # broken off it reports success and does nothing. So what is there is made its last revision first.
+        deploy.tx.do(replace(back, revision=revision + 1), undo=None)
+        deploy.tx.do(back, undo=None)
 
 
 def _skip_steps(way: _Way) -> None:

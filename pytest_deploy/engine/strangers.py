@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 
-from pytest_deploy.domain.action import Purpose, RolloutPatch, Target, Undo
+from pytest_deploy.domain.action import HelmRollback, Purpose, RolloutPatch, Target, Undo
 from pytest_deploy.domain.journal import Entry
 from pytest_deploy.domain.manifests import container_image, find_rollout
 from pytest_deploy.domain.rollout import HelmRevision, KnownGood, RolloutState, Step
@@ -66,21 +66,23 @@ def check_rollout(deploy: Deploy, undo: Undo, good: KnownGood, state: RolloutSta
 
 
 def last_revision(
-    deploy: Deploy, undo: Undo, release: Target, old: str, base: int, state: RolloutState
+    deploy: Deploy, undo: Undo, release: Target, old: str, base: int, state: RolloutState, entries: Iterable[Entry]
 ) -> HelmRevision:
     """Return Helm's last revision, once all since the known-good one are seen to be this deploy's, or ways back.
 
     Args:
         old: the known-good image.
         base: the known-good revision.
+        entries: of the deploy's journal: where it has rolled back to.
 
     Raises:
         DeployError: one is a stranger's, or the release is gone.
     """
     history = deploy.ports.helm.history(release)
     last = history[-1] if history else deploy.last_revision(release)
+    targets = {base, *_rolled_back_to(entries, release)}
     for each in history:
-        if each.number > base + 1 and not is_way_back(each, base):
+        if each.number > base + 1 and not any(is_way_back(each, target) for target in targets):
             raise _foreign(
                 f"Helm's revision {each.number} of {release} is somebody else's: {each.status} "
                 f"({each.description}), {each.updated}; it is not overwritten"
@@ -115,6 +117,14 @@ def _farthest(entries: Iterable[Entry], steps: Sequence[Step]) -> int:
     """The step where the rollout stops by itself after the last promotion that was ever sent, or begun."""
     sent = max((int(str(value)) for value in _promotions(entries, _STEP)), default=-1)
     return next((index for index, step in enumerate(steps) if step.holds and index > sent), len(steps))
+
+
+def _rolled_back_to(entries: Iterable[Entry], release: Target) -> Iterable[int]:
+    """The revisions that this deploy has asked Helm to go back to."""
+    for entry in entries:
+        action = entry.action
+        if isinstance(action, HelmRollback) and action.target.environment == release.environment:
+            yield action.revision
 
 
 def _promotions(entries: Iterable[Entry], path: str) -> Iterable[object]:

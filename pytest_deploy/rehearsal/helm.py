@@ -14,7 +14,7 @@ from pytest_deploy.rehearsal.clock import VirtualClock
 from pytest_deploy.rehearsal.faults import Faults
 from pytest_deploy.rehearsal.places import Place, Places, Revision
 
-__all__ = ["RehearsedHelm", "record"]
+__all__ = ["RehearsedHelm", "changes", "record"]
 
 _TAKES = timedelta(seconds=1.5)
 _MAX_HISTORY = 10
@@ -144,8 +144,18 @@ class RehearsedHelm:
         revision.status, revision.description = "deployed", description
         if place.rollout is None:
             place.rollout = place.create(revision.spec)
-        else:
+        elif changes(place, revision):
             place.rollout.apply(revision.spec)
+
+
+def changes(place: Place, revision: Revision) -> bool:
+    """Whether Helm changes the Rollout: it compares a custom resource with its last revision, not with what is there.
+
+    So it has nothing to do where the last one was recorded with the same manifest, and broken off before it was
+    applied. Read in https://github.com/helm/helm/blob/main/pkg/kube/client.go (createPatch)
+    """
+    before = place.revisions[place.revisions.index(revision) - 1]
+    return before is revision or before.spec != revision.spec
 
 
 def record(place: Place, *, status: str, description: str, updated: str, spec: Spec) -> Revision:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -50,15 +50,20 @@ def with_children(pid: int) -> Sequence[int]:
     return (pid, *(below for child in map(int, text.split()) for below in with_children(child)))
 
 
-def cancelled_by_github(run: Running) -> None:
+def cancelled_by_github(run: Running, meanwhile: Callable[[], None] = lambda: None) -> None:
     """Do what a cancelled job does to the step's entry process, and to it alone: INT, TERM 7.5 s later, KILL at 10 s.
 
     https://docs.github.com/en/actions/reference/workflow-cancellation-reference
+
+    Args:
+        meanwhile: what is to be seen after the INT, within its 7.5 s.
     """
     for number, wait_s in ((signal.SIGINT, 7.5), (signal.SIGTERM, 2.5), (signal.SIGKILL, 0)):
         if run.process.poll() is None:
             run.send(number)
             began = CLOCK.monotonic()
+            if number == signal.SIGINT:
+                meanwhile()
             while run.process.poll() is None and CLOCK.monotonic() - began < wait_s:
                 CLOCK.sleep(timedelta(milliseconds=50))
     run.end(within_s=5)
@@ -162,6 +167,29 @@ def test_a_job_that_is_cancelled_while_helm_hangs(places: Places, deploys: Deplo
     rests(place)
 
 
+def test_a_job_that_is_cancelled_and_comes_to_no_end(places: Places, deploys: Deploys) -> None:
+    """GitHub's INT, TERM and KILL while Helm's rollback waits: traffic is back first, the journal says where it broke.
+
+    Neither signal breaks the undo, and recover ends it.
+    """
+    place, chart = with_a_hook(places, "pre-rollback")
+    run = deploys.start(place, *LEASE, windows={"w25": 90}, chart=chart)
+    run.until(partial(run.says, "passed When 25% of the traffic"), "the window has begun", within_s=90)
+    cancelled_by_github(
+        run, lambda: eventually(lambda: place.rollout()["status"].get("abort"), "traffic is back", within_s=2)
+    )
+    assert run.process.returncode == -signal.SIGKILL, run.out
+    assert run.says("SIGTERM again: the rollback goes on"), run.out
+    eventually(lambda: not place.helm_processes(), "no Helm process is left", within_s=10)
+    (dead,) = truth.deploys(place).values()
+    assert dead.milestones[-1] == "rolling back"
+    assert (dead.entries[-1]["state"], dead.intents[-1]) == ("intent", ("prod", "rollback"))
+    until_dead(place)
+    assert recovered_past_hooks(place) == 1
+    rests(place)
+    assert place.history()[-1][2] == "Rollback to 1"
+
+
 def test_killed_with_its_helm_in_a_hook(places: Places, deploys: Deploys) -> None:
     """SIGKILL of all its processes: the release stays pending, and recover mends it by name, with no human."""
     place = places()
@@ -185,9 +213,7 @@ def test_killed_with_its_helm_in_a_rollback(places: Places, deploys: Deploys) ->
     Helm compares a custom resource with its last revision, not with what is there: asked again, it reports success
     and does nothing.
     """
-    place = places(install=False)
-    chart = hooked(place, "pre-rollback")
-    subprocess.run(place.upgrade_argv(place.old, chart=chart), check=True, capture_output=True, timeout=60)
+    place, chart = with_a_hook(places, "pre-rollback")
     run = deploys.start(place, *LEASE, windows=SLOWLY, chart=chart)
     run.until(partial(run.says, "passed When 5% of the traffic"), "the canary is there")
     run.send(signal.SIGTERM)
@@ -197,23 +223,30 @@ def test_killed_with_its_helm_in_a_rollback(places: Places, deploys: Deploys) ->
     run.end(within_s=5)
     assert place.history()[-1][1] == "pending-rollback"
     until_dead(place)
+    assert recovered_past_hooks(place) == 1
+    rests(place)
+
+
+def with_a_hook(places: Places, hook: str) -> tuple[Place, Path]:
+    """Install a copy of the chart with a hook that ends when its pod is said to have ended; return place and copy."""
+    place = places(install=False)
+    text = HANGS.partition("}}\n")[2].replace("{{- end }}", "").replace("pre-upgrade", hook)
+    copy = place.chart(lambda _: None)
+    (copy / "templates" / "hook.yaml").write_text(text, "utf-8")
+    subprocess.run(place.upgrade_argv(place.old, chart=copy), check=True, capture_output=True, timeout=60)
+    return place, copy
+
+
+def recovered_past_hooks(place: Place) -> int:
+    """Recover while each hook ends at once, and return the exit status."""
     ended = Event()
     ends_hooks = Thread(target=end_hooks, args=(place, ended))
     ends_hooks.start()
     try:
-        assert recover(place, place.folder / "recover.txt") == 1
+        return recover(place, place.folder / "recover.txt")
     finally:
         ended.set()
         ends_hooks.join()
-    rests(place)
-
-
-def hooked(place: Place, hook: str) -> Path:
-    """Return a copy of the chart with a hook that ends when its pod is said to have ended."""
-    text = HANGS.partition("}}\n")[2].replace("{{- end }}", "").replace("pre-upgrade", hook)
-    copy = place.chart(lambda _: None)
-    (copy / "templates" / "hook.yaml").write_text(text, "utf-8")
-    return copy
 
 
 def hook_runs(place: Place, status: str) -> bool:

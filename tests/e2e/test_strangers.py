@@ -59,7 +59,7 @@ class Stranger:
 
 
 STRANGERS = (
-    Stranger(does=promotes, says="the rollout left our pause of 25 % while it was judged", status=1),
+    Stranger(does=promotes, says="somebody promoted it, and that is not taken back", status=7),
     Stranger(does=aborts, says="the rollout's controller gave up", status=1),
     Stranger(does=rolls_back, says="somebody else deployed meanwhile", status=1),
     Stranger(does=pauses, says="somebody paused the rollout by hand (spec.paused)", status=7),

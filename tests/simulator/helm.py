@@ -8,7 +8,7 @@ from pytest_deploy.domain.action import HelmRollback, HelmUninstall, HelmUpgrade
 from pytest_deploy.domain.rollout import HelmRevision
 from pytest_deploy.ports import Lock
 from pytest_deploy.rehearsal.chart import Spec
-from pytest_deploy.rehearsal.helm import RehearsedHelm
+from pytest_deploy.rehearsal.helm import RehearsedHelm, changes
 from pytest_deploy.rehearsal.places import Place, Revision
 from tests.simulator.audit import Audit, Look
 from tests.simulator.process import Process
@@ -60,7 +60,8 @@ class SimHelm(RehearsedHelm):
         def apply() -> None:
             self._lock.check()
             before = self._audit.look()
-            self._server.rollout.apply(revision.spec)
+            if changes(place, revision):
+                self._server.rollout.apply(revision.spec)
             self._wrote(before)
 
         def end() -> None:

@@ -131,7 +131,7 @@ WRONG: tuple[tuple[str, Callable[[], Ended]], ...] = (
     ("8:", lambda: replace(KILLED, helm=False)),
     ("7:", lambda: replace(KILLED, again=1)),
     ("7:", lambda: replace(KILLED, changed=["prod"])),
-    ("9: of 4", lambda: replace(KILLED, watch=watched(lows=(4, 3)))),
+    ("9: of 4", lambda: replace(KILLED, watch=watched(lows=(4, 3, 2)))),
     ("9: prod: Services", lambda: prod(KILLED, services={"stable": True, "canary": False})),
     ("10: the lease is held", lambda: replace(KILLED, lease=HELD)),
     ("10: there is no", lambda: replace(KILLED, lease=None)),

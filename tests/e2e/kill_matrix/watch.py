@@ -75,8 +75,9 @@ class Watch:
         self.steps.clear()
 
     def _follow(self, stream: IO[bytes], take: Any) -> None:
-        for event in _objects(stream):
-            take(event["type"], event["object"])
+        with stream:
+            for event in _objects(stream):
+                take(event["type"], event["object"])
 
     def _pod(self, kind: str, pod: Any) -> None:
         name, metadata = pod["metadata"]["name"], pod["metadata"]

@@ -290,6 +290,30 @@ def test_helms_word_alone_is_not_believed(bench: Benches, last: HelmRevision) ->
 # It fails
 
 
+@pytest.mark.parametrize("dies_at", [1, 2])
+def test_broken_off_once_more(bench: Benches, dies_at: int) -> None:
+    """In the middle of being told the truth, too: the next way back goes on from what it finds."""
+    made = bench()
+    made.pass_through(5)
+    made.fault("rollback fails")
+    wanting(made)
+    made.mend()
+    count = iter(range(9))
+
+    def gone(original: Callable[[object], str], action: object) -> str:
+        said = original(action)
+        if next(count) == dies_at:
+            raise Died
+        return said
+
+    made.alter("helm", execute=gone)
+    with pytest.raises(Died):
+        rollback.undo_all(made.deploy)
+    made.mend()
+    assert rollback.undo_all(made.deploy)
+    assert made.old_serves()
+
+
 def test_helm_cant_roll_back(bench: Benches) -> None:
     """What is left behind is told with the commands that go on from there; traffic is on the old version by then."""
     made = bench()
@@ -308,7 +332,9 @@ def test_helm_cant_roll_back(bench: Benches) -> None:
     assert (ended.verified, ended.left_behind, ended.commands) == ((), error.left_behind, error.commands)
     assert "weight 0 %" in error.left_behind[0]
     made.mend()
-    assert undone(made) == ["helm rollback"]
+    # Helm has recorded what it did not do, and would do nothing now: it is told first what is there.
+    assert undone(made) == ["helm rollback"] * 3
+    assert [r.description for r in made.history()[-3:]] == ["Rollback to 3", "Rollback to 4", "Rollback to 3"]
     assert made.old_serves()
 
 
