@@ -30,14 +30,17 @@ __all__ = ["unlock"]
 )
 @click.option("--holder", required=True, metavar="ID", help="The deploy that holds the lock (pytest-deploy status).")
 @click.option("--reason", required=True, metavar="TEXT", help="Why; stands in its journal and on the Lease.")
+@click.option("--force", is_flag=True, help="Even where it changed what nobody has taken back: that stays.")
 @click.option("--config", type=click.Path(path_type=Path), help="deploy.yaml; default: looked up from here upwards.")
 @click.option("--environment", metavar="NAME", help="Of deploy.yaml; default: all are looked at.")
 @click.option("--sandbox", "in_sandbox", is_flag=True, help="Look at the local real stack.")
-def unlock(holder: str, reason: str, config: Path | None, environment: str | None, *, in_sandbox: bool) -> None:
+def unlock(
+    holder: str, reason: str, config: Path | None, environment: str | None, *, force: bool, in_sandbox: bool
+) -> None:
     """Free the lock of a deploy that died and that a person has ended by hand; nothing is undone by this.
 
     `pytest-deploy recover` is the way for all that it can end by itself. Exit status 4: that deploy does not hold
-    the lock, or it lives.
+    the lock, it lives, or its journal says what is still to be taken back, and `--force` was not given.
     """
     from pytest_deploy import open_deploys
     from pytest_deploy.io import person
@@ -51,14 +54,12 @@ def unlock(holder: str, reason: str, config: Path | None, environment: str | Non
     release = open_deploys.release_of(config, in_sandbox=in_sandbox)
     locked = _chosen(list(_locks(KubeApi(clock=clock), release, environment)), holder)
     why = f"unlocked by {person.who(os.environ)}: {reason}"
-    left = _close(locked, clock.now(), why)
+    left = _close(locked, clock.now(), why, force=force)
     if locked.there.free(locked.seen, why=f"{clock.now():%Y-%m-%d %H:%M:%S} UTC, deploy {holder} {why}") is None:
         raise Refused(f"{locked.there} has changed meanwhile", hint="look again: pytest-deploy status")
     click.echo(f"{locked.there}: free; it was held by {locked.holder.words}")
     for undo in left:
-        good = undo.known_good
-        back = f"back to {good.image}" if good is not None else "removed"
-        click.echo(f"  not taken back by it, yours to look at: {undo.rollout or undo.release} ({back})")
+        click.echo(f"  not taken back by it, yours to look at: {_words(undo)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,11 +100,17 @@ def _chosen(locks: Sequence[_Locked], deploy_id: str) -> _Locked:
     return found
 
 
-def _close(locked: _Locked, now: datetime, why: str) -> Sequence[Undo]:
+def _words(undo: Undo) -> str:
+    good = undo.known_good
+    return f"{undo.rollout or undo.release} ({'removed' if good is None else f'back to {good.image}'})"
+
+
+def _close(locked: _Locked, now: datetime, why: str, *, force: bool) -> Sequence[Undo]:
     """Close its journal with who and why, where it is open, and return what it held to be taken back."""
     from pytest_deploy.adapters.cluster_journal import ClusterJournal
     from pytest_deploy.adapters.journal_map import JournalMap
     from pytest_deploy.domain.journal import Entry, EntryState, Milestone, is_open, open_undos
+    from pytest_deploy.domain.lifecycle import Move, move, state_of
 
     env, deploy_id = locked.environment, locked.holder.deploy_id
     journal_map = JournalMap(locked.there.connection, env.namespace, env.release or env.rollout)
@@ -111,6 +118,14 @@ def _close(locked: _Locked, now: datetime, why: str) -> Sequence[Undo]:
     entries = journal.entries()
     if entries and not is_open(entries):
         return ()
+    undos = open_undos(entries)
+    left = undos if move(state_of(entries), undos) is Move.UNDO else ()
+    if left and not force:
+        raise Refused(
+            f"deploy {deploy_id} has changed what nobody has taken back: {'; '.join(map(_words, left))}",
+            hint=f"pytest-deploy recover --deploy {deploy_id} --environment {env.name}; where a person has ended it "
+            "by hand: unlock --force",
+        )
     journal.append(
         Entry(
             seq=len(entries) + 1,
@@ -121,4 +136,4 @@ def _close(locked: _Locked, now: datetime, why: str) -> Sequence[Undo]:
             observed=why,
         )
     )
-    return open_undos(entries)
+    return left

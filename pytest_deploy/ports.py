@@ -136,6 +136,14 @@ class Lock(Protocol):
         """Give it back where it is ours, else do nothing; raises DeployError where that can't be written."""
         ...
 
+    def leave(self) -> None:
+        """Stop renewing it, where it is ours, and let it expire within seconds: recover need not wait for our end.
+
+        It stays ours for every other deploy, as long as the journal holds this one open. Where DeployError is raised
+        it could not be written, and expires by itself.
+        """
+        ...
+
     @property
     def fence(self) -> int:
         """The number of our acquisition; raises LockLost where there was none."""

@@ -154,6 +154,14 @@ class Lease:
                 self._patiently(self._free)
                 self._tried, self._fence = False, None
 
+    def leave(self) -> None:
+        """Stop renewing it, where it is ours, and let it expire within seconds; raises DeployError as ``release``."""
+        self._stop.set()
+        with self._mutex:
+            if self._fence is not None:
+                self._patiently(self._expire)
+                self._tried, self._fence = False, None
+
     def _take(self, *, takeover: bool) -> None:
         began = self._now()
         seen = self._there.read()
@@ -189,6 +197,11 @@ class Lease:
         seen = self._there.read()
         if seen.process == self._process:
             self._or_again(self._there.free(seen))
+
+    def _expire(self) -> None:
+        seen = self._there.read()
+        if seen.process == self._process:
+            self._or_again(self._there.expire(seen))
 
     def _renew(self) -> None:
         """Renew it once; lost where somebody else has it, or where nobody answers for too long."""

@@ -35,16 +35,19 @@ def promote(target: Target, *, step_index: int, template_hash: str, weight: int 
     )
 
 
-def abort(target: Target, *, template_hash: str) -> RolloutPatch:
+def abort(target: Target, *, template_hash: str, step_index: int | None = None) -> RolloutPatch:
     """Return the patch that sends all traffic back to the stable version.
 
     Args:
         template_hash: the version under way that is to be aborted.
+        step_index: where the rollout was seen to stand, so that one which somebody has promoted since is not aborted;
+            None: wherever it stands.
     """
+    step = () if step_index is None else (("/status/currentStepIndex", json.dumps(step_index)),)
     return RolloutPatch(
         target=target,
         purpose=Purpose.ABORT,
-        before=(("/status/currentPodHash", json.dumps(template_hash)),),
+        before=(*step, ("/status/currentPodHash", json.dumps(template_hash))),
         change=(("/status/abort", "true"),),
         on_status=True,
         after="all traffic goes to the stable version",

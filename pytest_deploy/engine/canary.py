@@ -9,7 +9,7 @@ from pytest_deploy.domain.journal import Milestone
 from pytest_deploy.domain.patches import promote, set_image
 from pytest_deploy.domain.plan import Stage
 from pytest_deploy.domain.rollout import Phase, RolloutState
-from pytest_deploy.engine import preflight
+from pytest_deploy.engine import preflight, turn
 from pytest_deploy.engine.deploy import Deploy
 from pytest_deploy.engine.waiting import until
 from pytest_deploy.errors import DeployError, GateBreach, Refused, blamed_on
@@ -149,7 +149,8 @@ def _start(deploy: Deploy) -> None:
     image = deploy.image
     deploy.fact("new_image", image.pinned)
     # From here on nobody else deploys; but somebody may have, since pre-flight has looked.
-    deploy.tx.lock()
+    while not turn.take(deploy):
+        preflight.ensure(deploy)
     state, good = look(deploy), deploy.known_good
     if good is None or (state.current_hash, state.image) != (good.template_hash, good.image):
         raise Refused(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 
 from pytest_deploy.domain.event import DeployEnded
 from pytest_deploy.domain.journal import Milestone
@@ -42,7 +43,9 @@ def close(deploy: Deploy) -> Outcome:
     """
     _mend(deploy)
     outcome = _outcome(deploy)
-    if outcome is not Outcome.NEEDS_HUMAN:
+    if outcome is Outcome.NEEDS_HUMAN:
+        _leave(deploy)
+    else:
         _end(deploy, outcome)
     text = _words(deploy, outcome)
     deploy.emit(DeployEnded(at=deploy.ports.clock.now(), outcome=outcome, words=text, off=len(deploy.off)))
@@ -56,12 +59,20 @@ def _end(deploy: Deploy, outcome: Outcome) -> None:
             deploy.tx.milestone(Milestone.CLOSED, observed=outcome.words)
     except DeployError as error:
         deploy.warn(f"the journal could not be closed: {error}")
+        _leave(deploy)
         return
     if deploy.ports.lock is not None:
         try:
             deploy.ports.lock.release()
         except DeployError as error:
             deploy.warn(f"the lock could not be given back, it expires by itself: {error}")
+
+
+def _leave(deploy: Deploy) -> None:
+    """Let the lock expire now: by the open journal it is still this deploy's, and ``recover`` need not wait."""
+    if deploy.ports.lock is not None:
+        with suppress(DeployError):  # then it expires by itself
+            deploy.ports.lock.leave()
 
 
 def _check_lock(deploy: Deploy) -> None:

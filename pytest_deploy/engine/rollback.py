@@ -25,7 +25,7 @@ from pytest_deploy.errors import DeployError, Rejected, RollbackError
 
 __all__ = ["undo_all", "verify"]
 
-_TRIES = 3
+_TRIES = 5
 """How often a refused guarded patch is built anew from a fresh look: the controller writes the same object."""
 
 
@@ -213,7 +213,8 @@ def _traffic_back(way: _Way) -> None:
     state = way.wait("the controller to see the spec", lambda seen: seen.observed)
     under_way = state.stable_hash == way.good.template_hash and not state.promoted and not state.aborted
     if under_way:
-        way.deploy.tx.do(abort(way.rollout, template_hash=state.current_hash), undo=None)
+        patch = abort(way.rollout, template_hash=state.current_hash, step_index=state.step_index)
+        way.deploy.tx.do(patch, undo=None)
         way.wait("the abort to be obeyed", lambda seen: seen.aborted or seen.promoted)
 
 

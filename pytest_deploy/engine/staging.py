@@ -29,7 +29,8 @@ def install(deploy: Deploy, name: str) -> None:
     if release is None:
         raise Refused(f"no Helm release in {name}", hint=f"set environments.{name}.release")
     turn.wait(deploy)
-    deploy.tx.lock()
+    while not turn.take(deploy):
+        turn.wait(deploy)
     history = deploy.ports.helm.history(release)
     if history and history[-1].status != "deployed":
         last = history[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 from pytest_deploy.domain.lock import Holder
@@ -11,7 +12,7 @@ from pytest_deploy.engine.waiting import until
 from pytest_deploy.errors import LockHeld, WaitTimedOut
 from pytest_deploy.ports import Lock
 
-__all__ = ["wait"]
+__all__ = ["take", "wait"]
 
 _POLL = timedelta(seconds=2)
 """Between two looks at the lock: deploys take minutes."""
@@ -34,8 +35,26 @@ def wait(deploy: Deploy) -> None:
         _wait_in_line(deploy, port)
 
 
+def take(deploy: Deploy) -> bool:
+    """Take the lock, for the first mutation; False: of those who waited another one was quicker, so wait once more.
+
+    What was seen of the workload holds no longer then, and is to be looked at anew.
+
+    Raises:
+        LockHeld: it is held, and the time to wait is over.
+    """
+    try:
+        deploy.tx.lock()
+    except LockHeld:
+        if not deploy.limits.lock:
+            raise
+        deploy.checked -= {"lock", "stack", "release"}
+        return False
+    return True
+
+
 def _wait_in_line(deploy: Deploy, port: Lock) -> None:
-    limit = deploy.limits.lock
+    limit, began = deploy.limits.lock, deploy.ports.clock.monotonic()
     _recover_the_dead(deploy)
     with suppress(WaitTimedOut):  # who holds it says more than that
         until(
@@ -49,9 +68,11 @@ def _wait_in_line(deploy: Deploy, port: Lock) -> None:
             poll=_POLL,
         )
         _recover_the_dead(deploy)
+    waited_s = deploy.ports.clock.monotonic() - began
+    deploy.limits = replace(deploy.limits, lock=max(timedelta(), limit - timedelta(seconds=waited_s)))
     holder = port.look()
     if holder is not None and not holder.expired:
-        waited = f" (waited {limit.total_seconds():.0f} s in line)" if limit else ""
+        waited = f" (waited {waited_s:.0f} s in line)" if limit else ""
         raise LockHeld(f"{holder.refusal}{waited}", holder=holder.deploy_id, hint=holder.hint)
 
 

@@ -135,6 +135,13 @@ class RehearsedLock:
             self._stored.owner = None
         self._fence = None
 
+    def leave(self) -> None:
+        """Stop renewing it, where it is ours, and let it expire at once."""
+        self._call()
+        if self._ours:
+            self._stored.renewed = self._stored.clock.now() - 2 * self._stored.lease
+        self._fence = None
+
     @property
     def _ours(self) -> bool:
         return self._stored.owner is self and self._fence == self._stored.transitions

@@ -16,9 +16,10 @@ from tests.e2e.caller import Deploys
 from tests.e2e.conftest import Places
 from tests.e2e.kill_matrix import truth
 from tests.e2e.kill_matrix.recover import recover
-from tests.e2e.oracle import Place
+from tests.e2e.oracle import CLOCK, SERVICE, Place
 from tests.e2e.test_crashes import LEASE, SLOWLY, rests, until_dead
 from tests.e2e.test_interrupted import hanging, pending
+from tests.e2e.test_strangers import pauses
 
 pytestmark = pytest.mark.real
 
@@ -77,3 +78,29 @@ def test_the_second_one_waits_in_line(places: Places, deploys: Deploys) -> None:
     assert found.fence == "2"
     assert lease is not None
     assert (lease.holder, lease.transitions) == ("", 2)
+
+
+def test_what_needs_a_human_stays_locked(places: Places, deploys: Deploys) -> None:
+    """Paused by hand, exit 7: the next deploy is told whose it is; once it may, recover ends it, and need not wait.
+
+    The lease is good for a minute, and nobody waits for its end.
+    """
+    place = places()
+    quickly = "--deploy-set=timeouts.rollback_minutes=0.25"
+    run = deploys.start(place, quickly, windows=SLOWLY)
+    run.until(partial(run.says, "passed When 5% of the traffic"), "the canary is there")
+    (deploy_id,) = truth.deploys(place)
+    pauses(place)
+    assert run.end(within_s=60) == 7, run.out
+    began = CLOCK.monotonic()
+    second = deploys.start(place, quickly)
+    assert second.end(within_s=60) == 4, second.out
+    assert f"deploy {deploy_id} (by" in second.out
+    assert "died and can't be taken back without a human" in second.out
+    refused = unlock(place, deploy_id)
+    assert (refused.returncode, "has changed what nobody has taken back" in refused.stderr) == (4, True), refused.stderr
+    assert f"pytest-deploy recover --deploy {deploy_id}" in refused.stderr
+    place.kubectl("patch", "rollout", SERVICE, "--type=merge", "-p", '{"spec":{"paused":false}}')
+    assert recover(place, place.folder / "recover.txt") == 1
+    assert CLOCK.monotonic() - began < 50
+    rests(place)

@@ -160,7 +160,9 @@ class Audit:
         image_after = self._server.image
         for hand in self.by_hand:
             seen = process.looked is not None and process.looked > hand.at + self._server.reacts_within
-            if not seen:
+            # An abort tests in the same request where it found the rollout: no time passes in which it could not know.
+            tested = isinstance(action, RolloutPatch) and action.purpose is Purpose.ABORT
+            if not seen and not tested:
                 continue
             base = good is not None and good.image == hand.image
             if hand.image and before.image == hand.image and image_after != hand.image and not base:

@@ -46,6 +46,12 @@ def test_a_seed_is_a_whole_run(seed: int) -> None:
     assert len(first.trace) > 10
 
 
+@pytest.mark.parametrize("seed", [75, 126, 33693])
+def test_what_was_violated_once_is_not_any_more(seed: int) -> None:
+    """An abort of what a person has promoted; a rollback that Helm had recorded, and had not applied when it died."""
+    assert run(draw(seed)).problems == []
+
+
 @pytest.mark.parametrize("bug", PLANTED.values(), ids=PLANTED)
 def test_a_planted_bug_is_found(bug: Bug) -> None:
     """A bug of the engine breaks its rule within a few hundred schedules, as plainly drawn as all others."""

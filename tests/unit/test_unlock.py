@@ -18,6 +18,7 @@ from pytest_deploy.adapters.lease_object import LeaseObject
 from pytest_deploy.cli_unlock import unlock
 from pytest_deploy.domain.action import External, Target, Undo, UndoKind
 from pytest_deploy.domain.journal import Entry, EntryState, Milestone
+from pytest_deploy.domain.patches import promote
 from pytest_deploy.domain.rollout import KnownGood
 from pytest_deploy.errors import DeployError, Refused
 from pytest_deploy.io import clock, kube
@@ -118,7 +119,7 @@ def test_a_dead_deploys_lock_is_freed_with_who_and_why(world: World) -> None:
     """Its journal is closed with it, the Lease says it too, and what nobody took back is named."""
     world.die(undo=undo())
     world.clock.sleep(timedelta(seconds=61))
-    said = world.unlock()
+    said = world.unlock("--force")
     assert world.holder is None
     last = world.journal.entries()[-1]
     assert (last.seq, last.milestone) == (3, Milestone.CLOSED)
@@ -128,6 +129,33 @@ def test_a_dead_deploys_lock_is_freed_with_who_and_why(world: World) -> None:
     assert note.startswith(f"2026-11-24 00:01:01 UTC, deploy {ID} unlocked by bob at ")
     assert f"free; it was held by deploy {ID} (by ann at laptop)" in said
     assert "not taken back by it, yours to look at: shop in acme-prod/shop (back to registry.example.com/shop@" in said
+
+
+def test_what_is_to_be_taken_back_is_recovers(world: World) -> None:
+    """Refused without --force, with what that is and what to run; nothing is written."""
+    world.die(undo=undo())
+    world.clock.sleep(timedelta(seconds=61))
+    with pytest.raises(Refused, match=rf"{ID} has changed what nobody has taken back: shop in .* .back to ") as caught:
+        world.unlock()
+    assert f"pytest-deploy recover --deploy {ID} --environment prod" in caught.value.hint
+    assert "unlock --force" in caught.value.hint
+    assert world.holder == ID
+    assert len(world.journal.entries()) == 2
+
+
+def test_what_was_committed_is_not_to_be_taken_back(world: World) -> None:
+    """It died before its end was written down: a person may free its lock."""
+    world.die(undo=undo())
+    opened, intent = world.journal.entries()
+    target = undo().rollout
+    assert target is not None
+    promoted = replace(intent, action=promote(target, step_index=1, template_hash="n", weight=None))
+    verdict, commitment = (replace(opened, milestone=each) for each in (Milestone.JUDGED, Milestone.COMMITTED))
+    for number, entry in enumerate((verdict, promoted, commitment), 3):
+        world.journal.append(replace(entry, seq=number))
+    world.clock.sleep(timedelta(seconds=61))
+    assert "not taken back" not in world.unlock()
+    assert world.holder is None
 
 
 def test_one_that_lives_keeps_it(world: World) -> None:

@@ -168,6 +168,22 @@ class LockContract:
         assert (holder.deploy_id, holder.fence) == ("a", fence)
         heir.check()
 
+    def test_one_that_is_left_is_for_recover_within_seconds(self, locks: Locks) -> None:
+        """Whoever leaves it open stops renewing it: recover need not wait, and a new deploy is refused as before."""
+        lock = locks.process("a")
+        fence = lock.acquire()
+        locks.open("a")
+        lock.leave()
+        with pytest.raises(LockLost):
+            lock.check()
+        locks.let_time_pass(timedelta(seconds=2.5))  # a server may tell its time in whole seconds
+        with pytest.raises(LockHeld, match=r"deploy a .by ann. .* expired"):
+            locks.process("b").acquire()
+        heir = locks.process("a")
+        assert heir.acquire(takeover=True) == fence + 1
+        lock.leave()
+        heir.check()
+
     def test_what_is_not_held_can_not_be_checked(self, locks: Locks) -> None:
         """Neither before the acquisition nor after the release."""
         lock = locks.process("a")

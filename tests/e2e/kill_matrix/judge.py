@@ -73,7 +73,8 @@ class Ended:
 def violations(ended: Ended) -> Iterator[str]:
     """Yield each invariant that does not hold, with what was seen."""
     for name, truth in ended.after.items():
-        wanted = ended.new if ended.committed else ended.before[name].wanted
+        committed = ended.committed and (ended.helm or name == "prod")  # without Helm staging is left out
+        wanted = ended.new if committed else ended.before[name].wanted
         yield from _one_version(name, truth, wanted)
         if ended.helm:
             yield from _helm(name, ended.before[name], truth, committed=ended.committed)

@@ -94,6 +94,10 @@ def test_a_promote_is_guarded() -> None:
     [
         (abort(TARGET, template_hash="new"), {"op": "test", "path": "/status/currentPodHash", "value": "new"}),
         (
+            abort(TARGET, template_hash="new", step_index=3),
+            {"op": "test", "path": "/status/currentStepIndex", "value": 3},
+        ),
+        (
             promote_full(TARGET, observed_generation=9),
             {"op": "test", "path": "/status/observedGeneration", "value": "9"},
         ),

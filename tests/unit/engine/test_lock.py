@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.domain.action import RolloutPatch
+from pytest_deploy.domain.action import HelmRollback, RolloutPatch
 from pytest_deploy.domain.event import ActionFailed, Waited, Warned
 from pytest_deploy.domain.journal import Entry, EntryState, Milestone
 from pytest_deploy.domain.lock import FENCE, Holder, blocks
 from pytest_deploy.domain.outcome import Outcome
+from pytest_deploy.domain.patches import promote_full
 from pytest_deploy.engine import finish, plan, preflight, staging, turn
 from pytest_deploy.errors import (
     DeployError,
@@ -386,6 +387,50 @@ def test_it_waits_in_line(bench: Benches) -> None:
     assert "deploy d0 (by bob at https://ci.example.com/7)" in waited[0].seen
     assert made.world.clock.monotonic() == pytest.approx(420, abs=3)
     assert first.look() is None
+
+
+@pytest.mark.parametrize("where", ["prod", "staging"])
+def test_of_two_in_line_the_slower_waits_again(bench: Benches, where: str) -> None:
+    """Another one takes the lock between our turn and our first write: once it has ended, all is looked at anew."""
+    made = bench()
+    locked(made)
+    made.deploy.limits = replace(made.deploy.limits, lock=timedelta(minutes=10))
+    preflight.ensure(made.deploy)
+    quicker = other(made)
+    quicker.acquire()
+    made.world.clock.after(timedelta(minutes=4), quicker.release)
+    if where == "prod":
+        made.raise_to(5)
+    else:
+        staging.install(made.deploy, "staging")
+    assert made.world.clock.monotonic() == pytest.approx(240, abs=15)
+    assert made.deploy.limits.lock == pytest.approx(timedelta(minutes=6), abs=timedelta(seconds=5))
+    assert "deploy d0" in made.told(Waited)[0].seen
+    assert entries(made)[0].milestone is Milestone.OPENED
+
+
+def test_what_the_quicker_one_brought_is_the_known_good(bench: Benches) -> None:
+    """It was committed: our way back goes to its version, never to the one from before."""
+    made = bench()
+    locked(made)
+    made.deploy.limits = replace(made.deploy.limits, lock=timedelta(minutes=10))
+    preflight.ensure(made.deploy)
+    quicker = other(made)
+    quicker.acquire()
+
+    rollout, release, ports = made.deploy.rollout_target(), made.deploy.release_target(), made.world.ports()
+    assert release is not None
+    ports.helm.execute(HelmRollback(target=release, revision=2, timeout=timedelta(minutes=1)))
+    made.run(10)
+    ports.traffic.execute(promote_full(rollout, observed_generation=made.state().observed_generation))
+    made.run(60)
+    made.world.clock.after(timedelta(minutes=1), quicker.release)
+    theirs = made.state().image
+    made.raise_to(5)
+    (undo,) = made.deploy.tx.undos
+    assert undo.known_good is not None
+    assert (undo.known_good.revision, undo.known_good.image) == (4, theirs)
+    assert theirs != made.old
 
 
 def test_the_line_has_an_end(bench: Benches) -> None:

@@ -13,7 +13,7 @@ import pytest
 from pytest_deploy.domain.action import HelmUninstall, HelmUpgrade, RolloutPatch, UndoKind
 from pytest_deploy.domain.event import Fact, RollbackEnded, RollbackStarted, Warned
 from pytest_deploy.domain.journal import Entry, Milestone
-from pytest_deploy.domain.patches import set_image
+from pytest_deploy.domain.patches import promote, set_image
 from pytest_deploy.domain.rollout import HelmRevision, KnownGood, RolloutState, Version
 from pytest_deploy.engine import canary, rollback, staging
 from pytest_deploy.errors import DeployError, GateBreach, Rejected, RollbackError, ToolFailed, ToolMissing, Unreachable
@@ -225,9 +225,9 @@ def test_the_cause_is_the_first_failure(bench: Benches) -> None:
 @pytest.mark.parametrize(
     ("until", "purpose"), [(at(5), "abort"), (committed, "promote-full")], ids=["abort", "promote-full"]
 )
-@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("times", [1, 4, 5])
 def test_a_refused_patch_is_built_anew(bench: Benches, until: Act, purpose: str, times: int) -> None:
-    """A guarded patch that the server refuses is tried from a fresh look; the third refusal needs a human."""
+    """A guarded patch that the server refuses is tried from a fresh look; the fifth refusal needs a human."""
     made = bench()
     until(made)
     refusals: list[RolloutPatch] = []
@@ -239,16 +239,35 @@ def test_a_refused_patch_is_built_anew(bench: Benches, until: Act, purpose: str,
         original(patch)
 
     made.alter("traffic", execute=refuse)
-    if times < 3:
+    if times < 5:
         assert undone(made).count(purpose) == times + 1
         assert made.old_serves()
         return
     error = wanting(made)
     assert "the server rejected the patch" in str(error)
-    assert len(refusals) == 3
+    assert len(refusals) == 5
     made.mend()
     assert rollback.undo_all(made.deploy)
     assert made.old_serves()
+
+
+def test_what_somebody_promoted_meanwhile_is_not_aborted(bench: Benches) -> None:
+    """Between our look and our abort: the server refuses it, and the fresh look shows whose step that is."""
+    made = bench()
+    made.pass_through(5)
+
+    def late(original: Callable[[object], None], patch: RolloutPatch) -> None:
+        if not promoted:
+            promoted.append(patch)
+            by_hand = promote(patch.target, step_index=1, template_hash=made.state().current_hash, weight=25)
+            made.world.ports().traffic.execute(by_hand)
+            made.run(30)
+        original(patch)
+
+    promoted: list[RolloutPatch] = []
+    made.alter("traffic", execute=late)
+    assert "somebody promoted it, and that is not taken back" in str(wanting(made))
+    assert not made.state().aborted
 
 
 def test_promoted_while_it_was_aborted(bench: Benches) -> None:
