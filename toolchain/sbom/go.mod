@@ -1,0 +1,3 @@
+module pytest-deploy/toolchain/sbom
+
+go 1.26.0
