@@ -7,6 +7,8 @@ READY := $(VENV)/.ready
 HELM ?= helm3
 SCHEDULES ?= 10000
 SEED ?= 1
+NODE := tests/e2e/test_node.py tests/e2e/test_node_staging.py tests/e2e/test_in_cluster.py
+SUPPLY_CHAIN := tests/e2e/supply_chain tests/e2e/supply_chain_checks tests/e2e/approval tests/e2e/refusals
 
 .PHONY: help
 help: ## This list
@@ -19,8 +21,8 @@ $(READY): pyproject.toml requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: setup canary test coverage lint simulate toolchain sandbox-canary e2e e2e-long e2e-node kill-matrix image bench \
-	bench-judge clean
+.PHONY: setup canary test coverage lint simulate toolchain sandbox-canary e2e e2e-long supply-chain e2e-node \
+	kill-matrix image bench bench-judge clean
 setup: $(READY) ## Make .venv with the locked dependencies
 
 canary: $(READY) ## The main job, rehearsed: pytest features/prod_canary.feature --rehearse
@@ -43,24 +45,28 @@ simulate: $(READY) ## 10,000 schedules of deploys that die, race and recover, on
 	$(BIN)/python -m tests.simulator --schedules $(SCHEDULES) --seed $(SEED)
 
 toolchain: $(READY) ## Build the real parts that can't be downloaded, into a cache outside the checkout
-	$(BIN)/python toolchain/build.py sandbox prometheus2
+	$(BIN)/python toolchain/build.py sandbox prometheus2 gh
 
 sandbox-canary: toolchain ## The main job on real parts, with short windows; HELM=helm4 for the other major
 	$(BIN)/pytest features/prod_canary.feature --sandbox --sandbox-speed 20 --deploy-set tools.helm=$(HELM)
 
 e2e: toolchain ## Tests on the real parts: a sample of at most 10 minutes
-	$(BIN)/pytest tests -m "real and not long"
+	$(BIN)/pytest tests -m "real and not long" $(SUPPLY_CHAIN:%=--ignore=%)
 
 e2e-long: toolchain ## All tests on the real parts, the long ones too, and every drill on the sandbox
 	$(BIN)/pytest tests -m real
 	$(BIN)/pytest features/drills --sandbox --sandbox-speed 20
+
+supply-chain: $(READY) ## From a Dockerfile to a signed image with its records, on real parts; needs root, runc, git
+	$(BIN)/python toolchain/build.py supply-chain
+	$(BIN)/pytest $(SUPPLY_CHAIN)
 
 kill-matrix: toolchain ## Every death of a deploy on the sandbox, then recover; goes on where it stopped
 	$(BIN)/python -m tests.e2e.kill_matrix
 
 e2e-node: $(READY) ## Tests on real pods: a node of its own (root, Debian 12; toolchain/README.md names its packages)
 	$(BIN)/python toolchain/build.py node
-	$(BIN)/pytest tests/e2e/test_node.py tests/e2e/test_in_cluster.py
+	$(BIN)/pytest $(NODE)
 
 image: $(READY) ## The image of pytest-deploy itself, as an OCI archive in build/ (Debian 12)
 	$(BIN)/python toolchain/build.py helm3 helm4 kubectl

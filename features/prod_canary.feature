@@ -13,6 +13,9 @@ Feature: checkout-api reaches production by canary
     And the deployment checklist is complete
     And every gate of this feature can be judged
 
+  Scenario: Release candidate
+    Given the release candidate's record is verified
+
   Scenario: Build
     When the image is built, pushed and signed
     Then it is pinned by digest

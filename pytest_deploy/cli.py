@@ -14,10 +14,15 @@ if TYPE_CHECKING:
 
 from pytest_deploy.cli_decide import decide
 from pytest_deploy.cli_decide import status as open_status
+from pytest_deploy.cli_doctor import doctor
 from pytest_deploy.cli_gate import gate
+from pytest_deploy.cli_init import init
+from pytest_deploy.cli_plan import plan
+from pytest_deploy.cli_rbac import rbac
 from pytest_deploy.cli_recover import recover
 from pytest_deploy.cli_run import run
 from pytest_deploy.cli_unlock import unlock
+from pytest_deploy.cli_verify import verify
 from pytest_deploy.cli_watchdog import watchdog
 from pytest_deploy.errors import ConfigError, DeployError, Refused
 
@@ -75,10 +80,15 @@ def lint(paths: tuple[Path, ...]) -> None:
 
 
 cli.add_command(gate)
+cli.add_command(verify)
+cli.add_command(doctor)
+cli.add_command(init)
+cli.add_command(plan)
 cli.add_command(decide)
 cli.add_command(open_status, "status")
 cli.add_command(run)
 cli.add_command(watchdog)
+cli.add_command(rbac)
 cli.add_command(recover)
 cli.add_command(unlock)
 
@@ -96,8 +106,9 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="For machines.")
 @_name
 @click.option(
     "--backend",
-    type=click.Choice(["kwok", "node"]),
-    help="kwok: pods that only seem to run; node: one real node with containers, for root on Debian. "
+    type=click.Choice(["kwok", "node", "kind"]),
+    help="kwok: pods that only seem to run; node: one real node with containers, for root on Debian; "
+    "kind: one in a container, where a Docker engine runs. "
     "Default: that of the stack that is up, else kwok.",
 )
 @_as_json

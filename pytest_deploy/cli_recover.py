@@ -166,6 +166,7 @@ class _Recovery:
             deploy_id=found.deploy_id,
             environ=os.environ,
             say=self._say,
+            installs=(),  # where it installed before, if at all, is reached for when something is to be undone there
         )
         made = recovering(self._mode, wanted)
         console = Console(lambda text: self._say(text.removesuffix("\n")), tty=False)

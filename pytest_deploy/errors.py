@@ -34,6 +34,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_deploy.domain.found import Attachment
 
 __all__ = [
     "ConfigError",
@@ -82,12 +86,16 @@ class GateBreach(AssertionError):
         cause: the gate's name in short ("error rate", "p95 latency", "approval"),
             which drills and the rollback's reason refer to.
         at: where in the deploy it happened ("25%"); None outside a canary step.
+        attachments: the evidence: a log, a table of findings.
     """
 
-    def __init__(self, message: str, *, cause: str, at: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, cause: str, at: str | None = None, attachments: Sequence[Attachment] = ()
+    ) -> None:
         super().__init__(message)
         self.cause = cause
         self.at = at
+        self.attachments = tuple(attachments)
 
 
 class DeployError(Exception):
@@ -97,12 +105,16 @@ class DeployError(Exception):
         message: what was observed, where.
         hint: the next move; empty when there is none to offer.
         cause: in short what broke ("prometheus down"); None: the class says enough.
+        attachments: what a tool printed, whole.
     """
 
-    def __init__(self, message: str, *, hint: str = "", cause: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", cause: str | None = None, attachments: Sequence[Attachment] = ()
+    ) -> None:
         super().__init__(message)
         self.hint = hint
         self.cause = cause
+        self.attachments = tuple(attachments)
 
     def __str__(self) -> str:
         message = super().__str__()
@@ -175,6 +187,12 @@ class WaitTimedOut(DeployError):
     def __init__(self, message: str, *, last_seen: str, hint: str = "", cause: str | None = None) -> None:
         super().__init__(f"{message}; last seen: {last_seen}", hint=hint, cause=cause)
         self.last_seen = last_seen
+
+    def add(self, words: str, attachments: Sequence[Attachment]) -> None:
+        """Say more of what was seen last."""
+        self.last_seen += f"; {words}"
+        self.args = (f"{self.args[0]}; {words}",)
+        self.attachments += tuple(attachments)
 
 
 class RollbackError(DeployError):

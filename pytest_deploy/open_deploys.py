@@ -108,13 +108,12 @@ def config_of(path: Path | None, *, in_sandbox: bool, overrides: Sequence[str] =
         ConfigError: it can't be found or is wrong.
         Refused: the sandbox is not up.
     """
-    from pytest_deploy.config.load import find, load
+    from pytest_deploy.config.load import SANDBOX_CONFIG_NAME, find, load
 
     if not in_sandbox:
         config = load(path or find(Path.cwd()), overrides=tuple(overrides))
         return config, config.release()
     from pytest_deploy import sandbox
-    from pytest_deploy.prepare import SANDBOX_CONFIG_NAME
 
     stack = sandbox.status("default")
     if stack is None:

@@ -22,12 +22,15 @@ from pytest_deploy.domain.action import (
     Target,
 )
 from pytest_deploy.domain.fault import Fault
+from pytest_deploy.domain.found import Attachment, Found
 from pytest_deploy.domain.journal import Entry
 from pytest_deploy.domain.lock import Holder
 from pytest_deploy.domain.measurement import Objective, Reading, Subject
+from pytest_deploy.domain.permissions import Resource
 from pytest_deploy.domain.policy import Decision
-from pytest_deploy.domain.release import Digest, Environment, ImageRef
+from pytest_deploy.domain.release import Environment
 from pytest_deploy.domain.rollout import (
+    Account,
     ClusterIdentity,
     HelmRevision,
     HelmVersion,
@@ -35,21 +38,41 @@ from pytest_deploy.domain.rollout import (
     Pod,
     RolloutState,
 )
+from pytest_deploy.tool_ports import (
+    CAPABILITIES,
+    Approvals,
+    Builder,
+    Capability,
+    GitOps,
+    Images,
+    Records,
+    Signer,
+    Stack,
+)
 
 __all__ = [
+    "CAPABILITIES",
+    "Approvals",
+    "Attachment",
     "Builder",
     "Capability",
     "Clock",
     "Cluster",
     "Faults",
+    "Found",
+    "GitOps",
     "Helm",
+    "Images",
     "Journal",
     "Load",
     "Lock",
     "Metrics",
     "Ports",
+    "Records",
     "ScriptResult",
     "Scripts",
+    "Signer",
+    "Stack",
     "Traffic",
 ]
 
@@ -157,12 +180,45 @@ class Cluster(Protocol):
         """Return which cluster answers; raises Unreachable, or Refused when its context does not exist."""
         ...
 
+    def account(self, environment: Environment) -> Account:
+        """Return who we are to its API server."""
+        ...
+
     def denied(self, environment: Environment, permissions: Sequence[Permission]) -> tuple[Permission, ...]:
         """Return those of the permissions that this account does not have."""
         ...
 
+    def objects(
+        self, environment: Environment, resource: Resource, name: str = ""
+    ) -> tuple[Mapping[str, Json], ...] | None:
+        """Return the objects of a kind as the API gives them; () where there are none, or there is no such kind.
+
+        None: this account may not read them.
+
+        Args:
+            name: of the one that is wanted; "": all of the environment's namespace.
+        """
+        ...
+
+    def resources(
+        self, environment: Environment, manifests: Sequence[Mapping[str, Json]]
+    ) -> frozenset[tuple[str, str]]:
+        """Return the kinds of the manifests as (API group, plural), as far as the API server serves them."""
+        ...
+
     def pods(self, target: Target, service: str) -> tuple[Pod, ...]:
         """Return the pods of the rollout ``target``, their trouble told in Kubernetes' own words."""
+        ...
+
+    def blocked(self, target: Target) -> str:
+        """Return why no more pods of the rollout can be created (a quota, a webhook), in the server's words; "": no."""
+        ...
+
+    def last_words(self, target: Target, pod: Pod) -> Found:
+        """Return what a pod that does not serve says of itself: events, its probe's answer, the end of its log.
+
+        The words are the most telling line, "" where there is none; the rest is attached.
+        """
         ...
 
 
@@ -183,6 +239,17 @@ class Helm(Protocol):
 
     def manifest(self, release: Target) -> tuple[Mapping[str, Json], ...]:
         """Return the manifests of the revision that is deployed; () where there is none."""
+        ...
+
+    def crds(self, chart: str) -> tuple[Mapping[str, Json], ...]:
+        """Return the CustomResourceDefinitions in the chart's ``crds/``, its dependencies' included.
+
+        Helm installs them with the first revision, and never touches them again.
+        """
+        ...
+
+    def record_size(self, upgrade: HelmUpgrade) -> int:
+        """Return how many bytes Helm would store as the record of this revision; raises ToolFailed as ``render``."""
         ...
 
     def execute(self, action: HelmUpgrade | HelmRollback | HelmUninstall) -> str:
@@ -267,27 +334,6 @@ class Load(Protocol):
         ...
 
 
-class Builder(Protocol):
-    """Makes the image; where deploy.yaml has no ``build`` section the image is given by digest instead."""
-
-    def build(self, image: ImageRef) -> Digest:
-        """Build and push, and return the digest that the registry holds; raises DeployError."""
-        ...
-
-
-class Capability(Protocol):
-    """A phase's tool that may be off: signer, scanner, tests, approval, incidents, tickets, chat."""
-
-    def __call__(self, subject: str) -> str:
-        """Do or check it for the subject and return what was found, in a line.
-
-        Raises:
-            GateBreach: the answer is no (red tests, a dirty scan, a denied approval, an open incident).
-            DeployError: there is no answer; never taken for a yes.
-        """
-        ...
-
-
 class Faults(Protocol):
     """Makes things go wrong; the rehearsal and the sandbox have it, the real world lacks it."""
 
@@ -306,22 +352,6 @@ class Faults(Protocol):
     def began(self, fault: Fault) -> datetime | None:
         """Return when the fault first showed in what can be measured; None before."""
         ...
-
-
-CAPABILITIES: Mapping[str, str] = {
-    "build": "building and pushing the image",
-    "sign": "verifying signature, provenance and SBOM",
-    "scan": "the scan for vulnerabilities",
-    "tests": "running the repository's tests",
-    "chart_checks": "lint and validation of the chart",
-    "smoke": "the smoke test",
-    "approval": "asking for approval",
-    "incidents": "looking for open incidents",
-    "checklist": "reading the deployment checklist",
-    "tickets": "closing the deploy ticket",
-    "chat": "posting the deploy note",
-}
-"""Each section of deploy.yaml that may be absent, and the work that is then not done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -343,6 +373,13 @@ class Ports:
     """Everything a deploy may touch.
 
     Args:
+        builder: None: the image is given by digest.
+        images: None: the registry is not asked whether the image of the way back is still there.
+        signer: None: images are neither signed nor verified.
+        approvals: None: nobody is asked.
+        stack: None: nothing else can be there.
+        gitops: None: this deploy installs by itself.
+        records: None: no evidence is kept with the image, or looked for there.
         capabilities: by section name of deploy.yaml; one that is absent is off.
         faults: None in the real world.
         load: None: the service's own traffic alone is judged.
@@ -359,6 +396,12 @@ class Ports:
     traffic: Traffic
     metrics: Metrics
     builder: Builder | None = None
+    images: Images | None = None
+    signer: Signer | None = None
+    records: Records | None = None
+    approvals: Approvals | None = None
+    stack: Stack | None = None
+    gitops: GitOps | None = None
     capabilities: Mapping[str, Capability] = field(default_factory=dict)
     faults: Faults | None = None
     scripts: Scripts | None = None

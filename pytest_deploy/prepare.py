@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from pytest_deploy.domain.gate_terms import Terms, gate_problems, stage_problems
 from pytest_deploy.domain.outcome import Mode
 from pytest_deploy.domain.plan import Stage
 from pytest_deploy.domain.query import UNITS
+from pytest_deploy.domain.record import STAGING
 from pytest_deploy.domain.release import Environment, Release
 from pytest_deploy.errors import ConfigError
 from pytest_deploy.steps import outline
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from pytest_deploy.config.model import DeployConfig
 
 __all__ = ["Options", "Prepared", "options", "prepare"]
-
-SANDBOX_CONFIG_NAME = "deploy.sandbox.yaml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +60,7 @@ class Prepared:
     faults: tuple[Fault, ...]
     drill: bool
     installs: tuple[str, ...]
+    candidate: bool
 
 
 def options(config: pytest.Config) -> Options:
@@ -157,6 +157,7 @@ def prepare(options: Options, feature: Path, steps: Sequence[outline.StepAsked],
         ]
     chosen = [step for step in steps if step.title in titles]
     stages = outline.stages(chosen, config.slo, options.root)
+    problems += _unproved(steps, options, config, name)
     problems += _gate_problems(stages, config, options, drill=outline.is_drill(steps))
     if problems or bound is None:
         raise ConfigError(problems)
@@ -171,11 +172,29 @@ def prepare(options: Options, feature: Path, steps: Sequence[outline.StepAsked],
         faults=tuple(faults),
         drill=outline.is_drill(steps),
         installs=outline.installs(chosen),
+        candidate=outline.needs_candidate(chosen),
     )
 
 
+def _unproved(steps: Sequence[outline.StepAsked], options: Options, config: DeployConfig, name: str) -> Iterator[str]:
+    """Yield what is wrong with a feature that would bring an image to production before any other place."""
+    bound = outline.bound_for(steps)
+    if options.mode is not Mode.REAL or bound is None or outline.is_drill(steps) or not outline.weighs(steps):
+        return
+    if bound[1] == STAGING or len(config.environments) == 1 or outline.installs(steps):
+        return
+    asked = outline.needs_candidate(steps)
+    if not asked or config.record is None:
+        off = " (that step is there, but deploy.yaml has no section 'record')" if asked else ""
+        yield (
+            f"{name}: nothing runs anywhere else before {bound[1]}, and staging can't be skipped. Let these stand "
+            f'before the first weight: When the release is installed on "{STAGING}", Then every pod runs the pinned '
+            f"digest within 5 minutes; or: Given the release candidate's record is verified{off}"
+        )
+
+
 def _load(options: Options, feature: Path) -> DeployConfig:
-    from pytest_deploy.config.load import find, load
+    from pytest_deploy.config.load import SANDBOX_CONFIG_NAME, find, load
 
     if options.config is not None:
         return load(options.config, overrides=options.overrides, root=options.root)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_deploy.adapters.cloudwatch_api import Expression, Metric
+    from pytest_deploy.config.incident_sections import AlertmanagerSection
     from pytest_deploy.config.metrics import PrometheusSection
     from pytest_deploy.config.model import DeployConfig
     from pytest_deploy.config.secrets import Secrets
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pytest_deploy.domain.query import Query
     from pytest_deploy.ports import Clock, Load, Metrics
 
-__all__ = ["load", "metrics"]
+__all__ = ["headers", "load", "metrics"]
 
 
 def metrics(config: DeployConfig, clock: Clock, secrets: Secrets, *, prometheus_url: str | None = None) -> Metrics:
@@ -55,15 +56,16 @@ def load(config: DeployConfig, secrets: Secrets) -> Load | None:
     return CommandLoad(section.command or (), folder=config.folder, inherit=section.env)
 
 
-def _headers(section: PrometheusSection, secrets: Secrets) -> dict[str, str]:
+def headers(section: PrometheusSection | AlertmanagerSection, secrets: Secrets) -> dict[str, str]:
+    """Return what a request says of who asks; raises ConfigError where a secret that is named is not there."""
     from pytest_deploy.io.access import basic, bearer
 
-    headers = {name: secrets(text) for name, text in section.headers.items()}
+    found = {name: secrets(text) for name, text in section.headers.items()}
     if section.bearer_token is not None:
-        headers["Authorization"] = bearer(secrets(section.bearer_token))
+        found["Authorization"] = bearer(secrets(section.bearer_token))
     if section.basic_auth is not None:
-        headers["Authorization"] = basic(section.basic_auth.username, secrets(section.basic_auth.password))
-    return headers
+        found["Authorization"] = basic(section.basic_auth.username, secrets(section.basic_auth.password))
+    return found
 
 
 def _prometheus(
@@ -95,7 +97,7 @@ def _prometheus(
         scrape_interval=timedelta(seconds=at.scrape_interval_s),
         timeout=timedelta(seconds=at.timeout_s),
         clock=clock,
-        headers={} if ours else _headers(at, secrets),
+        headers={} if ours else headers(at, secrets),
         ca_file=None if ours else at.ca_file,
         client_cert=None if ours else pair,
     )

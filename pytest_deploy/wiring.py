@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ def open_deploy(
     Raises:
         DeployError: the world can't be had (no kube context, no sandbox, a missing tool).
     """
+    from pytest_deploy.config.chart_hash import chart_hash
     from pytest_deploy.report import Console, Redactor, Reporting
     from pytest_deploy.worlds import Wanted, world
 
@@ -45,6 +46,7 @@ def open_deploy(
         color = terminal.is_terminal and "NO_COLOR" not in os.environ
         width = shutil.get_terminal_size((120, 24)).columns
         console = Console(terminal.write, tty=terminal.is_terminal, width=width, color=color)
+    commit, chart = _commit(options.root), chart_hash(prepared.config)
     made = world(
         options.mode,
         Wanted(
@@ -55,6 +57,10 @@ def open_deploy(
             deploy_id=deploy_id,
             environ=os.environ,
             say=terminal.line,
+            commit=commit,
+            chart_hash=chart,
+            candidate=prepared.candidate,
+            installs=prepared.installs,
         ),
     )
     reporting = Reporting(
@@ -81,6 +87,10 @@ def open_deploy(
         labels={"deploy-id": deploy_id.lower()},
         drill=prepared.drill,
         installs=prepared.installs,
+        commit=commit,
+        chart_hash=chart,
+        windows=prepared.config.windows.windows(prepared.environment.name),
+        record_age=_record_age(prepared),
     )
     _announce(deploy, prepared)
     return deploy, reporting
@@ -97,6 +107,11 @@ def _limits(prepared: Prepared) -> Limits:
     )
 
 
+def _record_age(prepared: Prepared) -> timedelta:
+    section = prepared.config.record
+    return timedelta() if section is None else section.max_age
+
+
 def _announce(deploy: Deploy, prepared: Prepared) -> None:
     """Tell that the deploy begins and, in a rehearsal, all that it would send; then let its faults in."""
     clock = deploy.ports.clock
@@ -111,7 +126,7 @@ def _announce(deploy: Deploy, prepared: Prepared) -> None:
             namespace=deploy.environment.namespace,
             strategy=deploy.release.strategy,
             image=str(deploy.release.image),
-            commit=_commit(prepared.options.root),
+            commit=deploy.commit,
             feature=prepared.feature.stem,
             feature_path=os.path.relpath(prepared.feature, prepared.options.root),
             reports=str(prepared.options.reports / deploy.id),

@@ -47,6 +47,8 @@ class Lease:
         is_open: whether the workload's journal holds a deploy of this id open; raises DeployError where that can't
             be told.
         lease: how long it lasts without a renewal; ``renew``: time between two.
+        still_runs: says by whose words (``by``) a CI run is still in progress, "" where none is known to be: an
+            expired holder may then only be cut off, and is not recovered under.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Lease:
         is_open: Callable[[str], bool],
         lease: timedelta,
         renew: timedelta,
+        still_runs: Callable[[str], str] = lambda _by: "",
     ) -> None:
         self.lost = Event()
         """Set as soon as it is known that the lock is no longer ours; what acts for us must end at once."""
@@ -67,7 +70,7 @@ class Lease:
         # A connection of its own: renewals never wait behind other requests, and give up sooner.
         self._hurried = there.over(replace(there.connection, patience=patience))
         self._deploy_id, self._by, self._process = deploy_id, by, uuid4().hex
-        self._is_open = is_open
+        self._is_open, self._still_runs = is_open, still_runs
         self._lease, self._renew_s = lease, renew.total_seconds()
         self._deadline_s = deadline(lease).total_seconds()
         self._clock = there.connection.clock
@@ -173,6 +176,12 @@ class Lease:
                 holder, deploy_id=self._deploy_id, takeover=takeover, is_open=self._is_open
             ):
                 raise LockHeld(f"{self._there}: {holder.refusal}", holder=holder.deploy_id, hint=holder.hint)
+            if takeover and holder is not None and (run := self._still_runs(holder.by)):
+                raise LockHeld(
+                    f"{self._there}: {holder.refusal}, but {run}: its process may only be cut off",
+                    holder=holder.deploy_id,
+                    hint="wait until that run has ended, or cancel it (gh run cancel), then: pytest-deploy recover",
+                )
             written = self._there.take(
                 seen,
                 deploy_id=self._deploy_id,

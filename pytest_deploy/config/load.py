@@ -17,7 +17,10 @@ from pytest_deploy.config.source import Problem, read
 from pytest_deploy.config.wording import problems as in_words
 from pytest_deploy.errors import ConfigError
 
-__all__ = ["find", "load"]
+__all__ = ["SANDBOX_CONFIG_NAME", "find", "load"]
+
+SANDBOX_CONFIG_NAME = "deploy.sandbox.yaml"
+"""What stands in the place of deploy.yaml on the sandbox."""
 
 
 def find(start: Path, name: str = "deploy.yaml") -> Path:

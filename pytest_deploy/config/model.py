@@ -12,9 +12,11 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue, PrivateAttr
 
+from pytest_deploy.config.approval_section import ApprovalSection
+from pytest_deploy.config.check_sections import ChartChecksSection, ScanSection, TestsSection
+from pytest_deploy.config.environment_section import EnvironmentSection
 from pytest_deploy.config.fields import (
     DnsLabel,
-    HttpUrl,
     Image,
     Minutes,
     NotNull,
@@ -24,31 +26,29 @@ from pytest_deploy.config.fields import (
     Text,
     Unbuilt,
 )
+from pytest_deploy.config.gitops_section import GitOpsSection
+from pytest_deploy.config.incident_sections import IncidentsSection, WindowsSection
 from pytest_deploy.config.load_section import LoadSection
 from pytest_deploy.config.lock_section import LockSection
 from pytest_deploy.config.metrics import GateSection, MetricsSection
-from pytest_deploy.config.paths import ChartFolder, ExistingFile, PlainPath, Program, ValuesFile
+from pytest_deploy.config.paths import ChartFolder, ExistingFile
 from pytest_deploy.config.places import Places
+from pytest_deploy.config.running_sections import TimeoutsSection, ToolsSection
 from pytest_deploy.config.secrets import named_secrets
 from pytest_deploy.config.section import Section
-from pytest_deploy.domain.release import Environment, ImageRef, Release, Strategy
+from pytest_deploy.config.smoke_section import SmokeSection
+from pytest_deploy.config.supply_sections import BuildSection, RecordSection, SignSection
+from pytest_deploy.domain.release import ImageRef, Release, Strategy
 from pytest_deploy.domain.slo import Slo
 
-__all__ = [
-    "SECTIONS_WITHOUT_ADAPTER",
-    "DeployConfig",
-    "EnvironmentSection",
-    "SloSection",
-    "TestsSection",
-    "TimeoutsSection",
-    "ToolsSection",
-]
+__all__ = ["SECTIONS_WITHOUT_ADAPTER", "DeployConfig", "SloSection"]
 
-SECTIONS_WITHOUT_ADAPTER = (
+_OPTIONAL = (
     "checklist",
     "tests",
     "build",
     "sign",
+    "record",
     "scan",
     "smoke",
     "approval",
@@ -57,6 +57,7 @@ SECTIONS_WITHOUT_ADAPTER = (
     "chat",
     "chart_checks",
 )
+SECTIONS_WITHOUT_ADAPTER = ("tickets", "chat")
 """Sections that can be written, and that a real deploy refuses until their adapter exists."""
 
 
@@ -69,87 +70,6 @@ class SloSection(Section):
     """Milliseconds within which 95 % of the requests are answered. No default: only you know it."""
     window_minutes: Minutes = Field(default=5, examples=[5])
     """Minutes for which each step is watched. 5: some twenty samples at the usual scrape interval."""
-
-
-class EnvironmentSection(Section):
-    """``environments.NAME``: one place where the release runs."""
-
-    context: Text = Field(examples=["acme-prod"])
-    """Name of the kubeconfig's context. No default: the current context is never used."""
-    namespace: DnsLabel = Field(examples=["prod"])
-    """Kubernetes namespace. No default: "default" would hide a forgotten line."""
-    values_file: ValuesFile | None = Field(default=None, examples=["values-prod.yaml"])
-    """Helm values of this environment, beside deploy.yaml or in the chart. None: the chart's own."""
-    base_url: HttpUrl | None = Field(default=None, examples=["https://staging.example.com"])
-    """Where the service answers there. None: nothing is called over HTTP."""
-    approvers: tuple[Text, ...] = Field(default=(), examples=[["@acme/sre"]])
-    """People or teams of whom one must approve. None of them by default: no approval is asked for."""
-    release_name: DnsLabel | None = Field(default=None, alias="release", examples=["checkout-api"])
-    """Helm release; absent: called as the service. null: no Helm release owns the Rollout, its image is patched."""
-    rollout: DnsLabel | None = Field(default=None, examples=["checkout-api"])
-    """The Argo Rollout. None: called as the service."""
-    container: DnsLabel | None = Field(default=None, examples=["checkout-api"])
-    """The container that runs the image. None: called as the service."""
-    server: HttpUrl | None = Field(default=None, examples=["https://api.prod.example.com:6443"])
-    """Address of the API server that the context must lead to. None: only the context's name is compared."""
-    kubeconfig: PlainPath | None = Field(default=None, examples=["~/.kube/config"])
-    """Path of the kubeconfig. None: KUBECONFIG, or else ~/.kube/config."""
-
-    def environment(self, name: str, service: str) -> Environment:
-        """Return the domain's value, with the defaults that follow from the service's name."""
-        return Environment(
-            name=name,
-            context=self.context,
-            namespace=self.namespace,
-            release=self.release_name if "release_name" in self.model_fields_set else service,
-            rollout=self.rollout or service,
-            container=self.container or service,
-            values_file=self.values_file,
-            base_url=self.base_url,
-            approvers=self.approvers,
-            server=self.server,
-            kubeconfig=self.kubeconfig,
-        )
-
-
-class TimeoutsSection(Section):
-    """``timeouts``: how long each part may take."""
-
-    helm_minutes: Minutes = Field(default=5, examples=[5])
-    """Minutes for one Helm operation. 5: Helm's own default."""
-    step_minutes: Minutes = Field(default=10, examples=[10])
-    """Minutes until a weight is there and its pods are ready. 10: Kubernetes' own progress deadline."""
-    rollback_minutes: Minutes = Field(default=5, examples=[5])
-    """Minutes for the whole way back. 5: past that, a human is needed anyway."""
-
-    @property
-    def helm(self) -> timedelta:
-        """One Helm operation."""
-        return timedelta(minutes=self.helm_minutes)
-
-    @property
-    def step(self) -> timedelta:
-        """Until a weight is there."""
-        return timedelta(minutes=self.step_minutes)
-
-    @property
-    def rollback(self) -> timedelta:
-        """The whole way back."""
-        return timedelta(minutes=self.rollback_minutes)
-
-
-class ToolsSection(Section):
-    """``tools``: the programs that are run."""
-
-    helm: Program = Field(default="helm", examples=["helm"])
-    """Name on PATH, or a path from deploy.yaml's folder. Default: what PATH has."""
-
-
-class TestsSection(Section):
-    """``tests``: what must pass before anything is deployed."""
-
-    commands: tuple[Text, ...] = Field(min_length=1, examples=[["make test"]])
-    """Commands that the feature may name, as it writes them. No default: an empty list would test nothing."""
 
 
 class DeployConfig(Section):
@@ -187,26 +107,32 @@ class DeployConfig(Section):
     """The programs that are run; absent: from PATH."""
     checklist: Annotated[ExistingFile | None, NotNull] = Field(default=None, examples=["deployment-checklist.md"])
     """Path of the deployment checklist. None: it is off, and the note says so."""
+    gitops: Annotated[GitOpsSection | None, NotNull] = None
+    """GitOps: a commit in the place of an install. None: this deploy installs by itself."""
     tests: Annotated[TestsSection | None, NotNull] = None
     """What must pass before anything is deployed. None: it is off, and the note says so."""
-    build: Unbuilt = None
-    """Building the image; no adapter yet. None: off."""
-    sign: Unbuilt = None
-    """Signing and verifying; no adapter yet. None: off."""
-    scan: Unbuilt = None
-    """Vulnerability scan; no adapter yet. None: off."""
-    smoke: Unbuilt = None
-    """Smoke test; no adapter yet. None: off."""
-    approval: Unbuilt = None
-    """Approval by a person; no adapter yet. None: off."""
-    incidents: Unbuilt = None
-    """Open incidents; no adapter yet. None: off."""
+    build: Annotated[BuildSection | None, NotNull] = None
+    """Building and pushing the image. None: it is given by digest, and the note says so."""
+    sign: Annotated[SignSection | None, NotNull] = None
+    """Signing and verifying the image. None: it is off, and the note says so."""
+    record: Annotated[RecordSection | None, NotNull] = None
+    """Signed records of what was done with the image. None: they are off, and the note says so."""
+    scan: Annotated[ScanSection | None, NotNull] = None
+    """Scan for vulnerabilities. None: it is off, and the note says so."""
+    smoke: Annotated[SmokeSection | None, NotNull] = None
+    """Smoke test after an install. None: it is off, and the note says so."""
+    approval: Annotated[ApprovalSection | None, NotNull] = None
+    """Approval by a person. None: it is off, and the note says so."""
+    incidents: Annotated[IncidentsSection | None, NotNull] = None
+    """Who is asked for open incidents. None: it is off, and the note says so."""
+    windows: WindowsSection = WindowsSection()
+    """Freezes and business hours; absent: there are none."""
     tickets: Unbuilt = None
     """Deploy tickets; no adapter yet. None: off."""
     chat: Unbuilt = None
     """Deploy notes in chat; no adapter yet. None: off."""
-    chart_checks: Unbuilt = None
-    """Lint and schema validation of the chart; no adapter yet. None: off."""
+    chart_checks: Annotated[ChartChecksSection | None, NotNull] = None
+    """Lint and schema validation of the chart. None: it is off, and the note says so."""
 
     _places: Places = PrivateAttr()
     _folder: Path = PrivateAttr()
@@ -248,7 +174,7 @@ class DeployConfig(Section):
     @property
     def sections(self) -> tuple[str, ...]:
         """Names of the configured sections that may be absent; each of the others is a capability that is off."""
-        return tuple(name for name in SECTIONS_WITHOUT_ADAPTER if getattr(self, name) is not None)
+        return tuple(name for name in _OPTIONAL if getattr(self, name) is not None)
 
     @property
     def sections_without_adapter(self) -> tuple[tuple[str, str], ...]:

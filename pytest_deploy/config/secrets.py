@@ -45,15 +45,17 @@ def resolve_secret(text: str, environ: Mapping[str, str], read_file: Callable[[s
     variable, path = named.groups()
     if variable is not None:
         secret = environ.get(variable, "")
-        absent = "the variable is not set, or empty"
+        absent, hint = "the variable is not set, or empty", f"set {variable} where the deploy runs"
     else:
         try:
             secret = read_file(path).rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError([f"{text}: {type(error).__name__}: the file can't be read"]) from error
-        absent = "the file is empty"
+            raise ConfigError(
+                [f"{text}: {type(error).__name__}: the file can't be read"], hint=f"write the secret into {path}"
+            ) from error
+        absent, hint = "the file is empty", f"write the secret into {path}"
     if not secret:
-        raise ConfigError([f"{text}: {absent}"])
+        raise ConfigError([f"{text}: {absent}"], hint=hint)
     return secret
 
 

@@ -11,7 +11,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, NewType, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
     from pytest_deploy.domain.action import Json
@@ -98,6 +98,8 @@ def _decode_one(data: Json, kind: object, where: str) -> object:
         return tuple(
             _decode(item, hint, f"{where}[{i}]") for i, (item, hint) in enumerate(zip(data, hints, strict=True))
         )
+    if isinstance(kind, NewType):
+        return _decode_one(data, kind.__supertype__, where)
     if not isinstance(kind, type):
         msg = f"{where}: {kind} has no form in JSON here"
         raise TypeError(msg)

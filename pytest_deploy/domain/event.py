@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from pytest_deploy.domain.action import Action
+from pytest_deploy.domain.found import Attachment
 from pytest_deploy.domain.measurement import Reading, Role
 from pytest_deploy.domain.outcome import Mode, Outcome
 from pytest_deploy.domain.policy import Decision
@@ -18,6 +19,7 @@ __all__ = [
     "ActionDone",
     "ActionFailed",
     "ActionStarted",
+    "Attached",
     "CapabilityOff",
     "Decided",
     "DeployEnded",
@@ -130,12 +132,20 @@ class Fact:
     """Something was established that belongs in the record: ``name`` is stable, ``value`` is text.
 
     Known names: ``digest``, ``old_image``, ``new_image``, ``cluster``, ``helm_version``, ``revision_before``,
-    ``revision_after``, ``approver``, ``pods_ready``.
+    ``revision_after``, ``approver``, ``pods_ready``, ``candidate`` (the record that stands for earlier phases).
     """
 
     at: datetime
     name: str
     value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """Evidence of the step that runs now: what a tool printed, what it found."""
+
+    at: datetime
+    attachment: Attachment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -364,6 +374,7 @@ Event: TypeAlias = (
     | StepStarted
     | StepEnded
     | Fact
+    | Attached
     | KnownGoodCaptured
     | CapabilityOff
     | Warned

@@ -9,6 +9,7 @@ from typing import cast
 
 from pytest_deploy.domain.action import Json
 from pytest_deploy.domain.rollout import Step
+from pytest_deploy.domain.tree import at, items
 
 __all__ = ["config_changes", "container_image", "find_rollout", "parse_step", "rollout_steps"]
 
@@ -25,7 +26,7 @@ def find_rollout(manifests: Sequence[Manifest], name: str) -> Manifest | None:
 
 def container_image(rollout: Manifest, container: str) -> str | None:
     """Return the image of the container in the pod template; None when there is no such container."""
-    for item in _list(_at(rollout, "spec", "template", "spec", "containers")):
+    for item in items(at(rollout, "spec", "template", "spec", "containers")):
         if isinstance(item, Mapping) and item.get("name") == container:
             return str(item.get("image"))
     return None
@@ -33,7 +34,7 @@ def container_image(rollout: Manifest, container: str) -> str | None:
 
 def rollout_steps(rollout: Manifest) -> tuple[Step, ...]:
     """Return the steps of the Rollout's canary strategy; () when it has none."""
-    steps = _list(_at(rollout, "spec", "strategy", "canary", "steps"))
+    steps = items(at(rollout, "spec", "strategy", "canary", "steps"))
     return tuple(parse_step(step) for step in steps if isinstance(step, Mapping))
 
 
@@ -66,7 +67,7 @@ def config_changes(live: Sequence[Manifest], rendered: Sequence[Manifest], rollo
     if running is None:
         return
     before, after = _configs(live), _configs(rendered)
-    for ref in sorted(config_refs(_at(running, "spec", "template", "spec"))):
+    for ref in sorted(config_refs(at(running, "spec", "template", "spec"))):
         if ref not in before:
             continue
         if ref not in after:
@@ -116,15 +117,4 @@ def _configs(manifests: Sequence[Manifest]) -> dict[str, str]:
 
 
 def _name(manifest: Manifest) -> str:
-    return str(_at(manifest, "metadata", "name"))
-
-
-def _at(node: Json | Manifest, *path: str) -> Json:
-    current: object = node
-    for key in path:
-        current = current.get(key) if isinstance(current, Mapping) else None
-    return cast("Json", current)
-
-
-def _list(node: Json) -> Sequence[Json]:
-    return node if isinstance(node, list | tuple) else []
+    return str(at(manifest, "metadata", "name"))

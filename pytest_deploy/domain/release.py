@@ -89,6 +89,8 @@ class Environment:
     Args:
         release: the Helm release; None: no release owns the rollout, it is driven by image patch.
         server: the API server that is expected there; None: only the context's name says so.
+        ca_sha256, kube_system_uid: its certificate authority and the UID of its namespace ``kube-system``, as
+            ``ClusterIdentity`` has them; None: not compared.
         kubeconfig: None: the usual places.
     """
 
@@ -103,6 +105,8 @@ class Environment:
     approvers: tuple[str, ...] = ()
     server: str | None = None
     kubeconfig: Path | None = None
+    ca_sha256: str | None = None
+    kube_system_uid: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 __all__ = [
+    "Account",
     "ClusterIdentity",
     "HelmRevision",
     "HelmVersion",
@@ -200,26 +203,58 @@ class ClusterIdentity:
     """Which cluster answers: a context's name proves nothing.
 
     Args:
+        version: as the server says it, ``v1.34.4``.
         uid: of the namespace ``kube-system``; None where it may not be read.
+        ca: SHA-256 of the kubeconfig's certificate authority in hexadecimal, which the server's certificate was
+            checked against; None where the machine's own authorities vouch for it.
     """
 
     server: str
     version: str
     uid: str | None
+    ca: str | None = None
+
+    @property
+    def minor(self) -> tuple[int, int] | None:
+        """Major and minor version; None where the server says something else."""
+        found = re.match(r"v?(\d+)\.(\d+)", self.version)
+        return (int(found[1]), int(found[2])) if found else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Who we are to the API server.
+
+    Args:
+        user, groups: as the server names us; "" and () where it does not tell.
+        expires: when the credentials end and nothing renews them; None: never, they are renewed, or nobody knows.
+    """
+
+    user: str
+    groups: tuple[str, ...]
+    expires: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permission:
-    """One verb on one resource in one namespace, as RBAC asks for it."""
+    """One verb on one resource, as RBAC asks for it.
+
+    Args:
+        resource: plural, with its subresource: ``rollouts/status``.
+        namespace: "" is the whole cluster.
+        name: of one object; "": any.
+    """
 
     verb: str
     group: str
     resource: str
     namespace: str
+    name: str = ""
 
     def __str__(self) -> str:
         group = f".{self.group}" if self.group else ""
-        return f"{self.verb} {self.resource}{group} in {self.namespace}"
+        name = f" {self.name}" if self.name else ""
+        return f"{self.verb} {self.resource}{group}{name} in {self.namespace or 'the whole cluster'}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

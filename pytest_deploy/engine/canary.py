@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 from pytest_deploy.domain.event import WeightReached
 from pytest_deploy.domain.journal import Milestone
 from pytest_deploy.domain.patches import promote, set_image
 from pytest_deploy.domain.plan import Stage
-from pytest_deploy.domain.rollout import Phase, RolloutState
-from pytest_deploy.engine import preflight, turn
+from pytest_deploy.domain.rollout import Phase, Pod, RolloutState
+from pytest_deploy.engine import approval, pods, preflight, record, turn
 from pytest_deploy.engine.deploy import Deploy
 from pytest_deploy.engine.waiting import until
-from pytest_deploy.errors import DeployError, GateBreach, Refused, blamed_on
+from pytest_deploy.errors import DeployError, Refused, blamed_on
 
 __all__ = ["commit", "look", "raise_to", "scenario_passed", "stage_of", "watched"]
 
@@ -32,6 +33,8 @@ def raise_to(deploy: Deploy, weight: int) -> None:
         preflight.ensure(deploy)
     deploy.moment(f"{weight}%")
     if index == 0:
+        record.staged(deploy)
+        approval.recheck(deploy)
         _start(deploy)
     else:
         before = deploy.stages[index - 1].weight
@@ -46,17 +49,18 @@ def raise_to(deploy: Deploy, weight: int) -> None:
                 hint="let each weight stand once, in the order of the Rollout's steps",
             )
         _promote(deploy, at=before, to=weight)
-    state = until(
-        lambda: _looked(deploy),
-        done=lambda seen: _stands_at(seen, weight),
-        words=lambda seen: seen.words,
-        what=f"{weight} % of the traffic to the canary",
-        timeout=deploy.limits.step,
-        clock=deploy.ports.clock,
-        emit=deploy.emit,
-        hint="see why its pods are not ready: kubectl get pods, events",
-        cause="pods never ready",
-    )
+    with pods.explaining(deploy, deploy.rollout_target(), partial(_is_ours, deploy)):
+        state = until(
+            lambda: _looked(deploy),
+            done=lambda seen: _stands_at(seen, weight),
+            words=lambda seen: seen.words,
+            what=f"{weight} % of the traffic to the canary",
+            timeout=deploy.limits.step,
+            clock=deploy.ports.clock,
+            emit=deploy.emit,
+            hint="see why its pods are not ready: kubectl get pods, events",
+            cause="pods never ready",
+        )
     deploy.reached = weight
     deploy.actual_percent = state.weight_percent
     took = timedelta(seconds=deploy.ports.clock.monotonic() - began)
@@ -75,15 +79,16 @@ def commit(deploy: Deploy) -> None:
         raise DeployError(f"no commitment: the gates of {missing or 'no weight at all'} have not passed")
     began = deploy.ports.clock.monotonic()
     _promote(deploy, at=deploy.stages[-1].weight, to=None)
-    state = until(
-        lambda: _looked(deploy),
-        done=lambda seen: _all_new(deploy, seen),
-        words=lambda seen: seen.words,
-        what="the new version to be the stable one",
-        timeout=deploy.limits.step,
-        clock=deploy.ports.clock,
-        emit=deploy.emit,
-    )
+    with pods.explaining(deploy, deploy.rollout_target(), partial(_is_ours, deploy)):
+        state = until(
+            lambda: _looked(deploy),
+            done=lambda seen: _all_new(deploy, seen),
+            words=lambda seen: seen.words,
+            what="the new version to be the stable one",
+            timeout=deploy.limits.step,
+            clock=deploy.ports.clock,
+            emit=deploy.emit,
+        )
     deploy.committed = True
     deploy.tx.milestone(Milestone.COMMITTED, observed=state.words)
     stable = state.stable
@@ -214,17 +219,12 @@ def _looked(deploy: Deploy) -> RolloutState:
             cause="foreign change",
         )
     _check_ours(deploy, state)
-    for pod in deploy.ports.cluster.pods(deploy.rollout_target(), deploy.release.service):
-        if pod.trouble and pod.template_hash == deploy.new_hash:
-            raise GateBreach(
-                f"pod {pod.name} of the new version can't run: {pod.trouble}", cause=_pod_cause(pod.trouble)
-            )
+    pods.look(deploy, deploy.rollout_target(), state, partial(_is_ours, deploy), which="the new version")
     return state
 
 
-def _pod_cause(trouble: str) -> str:
-    images = ("ImagePull", "ErrImage", "InvalidImageName")
-    return "image missing" if any(word in trouble for word in images) else "pods crash"
+def _is_ours(deploy: Deploy, pod: Pod) -> bool:
+    return pod.template_hash == deploy.new_hash
 
 
 def _check_ours(deploy: Deploy, state: RolloutState) -> None:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 
-from pytest_deploy.domain.action import Target, Undo, UndoKind
-from pytest_deploy.domain.event import CapabilityOff, Fact, Reporter, Stopped, Warned
+from pytest_deploy.domain.action import HelmUpgrade, Json, Target, Undo, UndoKind
+from pytest_deploy.domain.approval import Request
+from pytest_deploy.domain.event import Attached, CapabilityOff, Fact, Reporter, Stopped, Warned
 from pytest_deploy.domain.fault import Fault
+from pytest_deploy.domain.found import Attachment, Found
 from pytest_deploy.domain.judge import Judge
 from pytest_deploy.domain.measurement import Objective, Reading
 from pytest_deploy.domain.outcome import Mode
 from pytest_deploy.domain.plan import Gate, Stage
 from pytest_deploy.domain.policy import Decision, Policy
+from pytest_deploy.domain.record import Check, Record
 from pytest_deploy.domain.release import Digest, Environment, ImageRef, Release
 from pytest_deploy.domain.rollout import HelmRevision, KnownGood
 from pytest_deploy.domain.slo import Slo
 from pytest_deploy.domain.upgrade import release_target, rollout_target
 from pytest_deploy.domain.verdict import Verdict
+from pytest_deploy.domain.windows import Windows
 from pytest_deploy.engine.transaction import Transaction
 from pytest_deploy.errors import DeployCancelled, DeployError, GateBreach, Refused, RollbackError
 from pytest_deploy.ports import Ports
@@ -84,6 +88,14 @@ class Deploy:
         stages: the canary's steps as the feature asks for them, read before anything is done.
         drill: the feature expects its own end; the first failure is then kept for its ``Then``.
         installs: environments where the release is installed before this one.
+        commit: git SHA of the source that is checked out; None where there is no repository.
+        chart_hash: of the chart with all the values that deploy.yaml gives it; "" where nobody knows it.
+        windows: the team's calendar for the environment: freezes, business hours.
+        record_age: how old a record may be that is taken as evidence.
+        approval: what was approved, once it was.
+        asked: what approvers were asked and have not answered; it is taken back at the end.
+        candidate: the record that stands for what is not done again.
+        checks: what this deploy has done or asked for so far, by name and subject (see ``domain.record.Check``).
         emit: tells every reporter.
     """
 
@@ -101,6 +113,10 @@ class Deploy:
     labels: Mapping[str, str] = field(default_factory=dict)
     drill: bool = False
     installs: tuple[str, ...] = ()
+    commit: str | None = None
+    chart_hash: str = ""
+    record_age: timedelta = timedelta(hours=24)
+    windows: Windows = field(default_factory=Windows)
 
     digest: Digest | None = None
     known_good: KnownGood | None = None
@@ -114,8 +130,16 @@ class Deploy:
     earlier: dict[Objective, list[Reading]] = field(default_factory=dict)
     earlier_control: dict[Objective, Reading] = field(default_factory=dict)
     checked: set[str] = field(default_factory=set)
+    rendered: dict[HelmUpgrade, Sequence[Mapping[str, Json]]] = field(default_factory=dict)
     walked: list[GateBreach] | None = None
     off: list[str] = field(default_factory=list)
+    approval: Request | None = None
+    asked: Request | None = None
+    candidate: Record | None = None
+    looked_for_record: bool = False
+    checks: dict[tuple[str, str], Check] = field(default_factory=dict)
+    began: datetime = field(init=False)
+    warned: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     committed: bool = False
     all_passed: bool = False
@@ -137,10 +161,32 @@ class Deploy:
             deploy_id=self.id, ports=self.ports, emit=self.emit, purpose=purpose, rollout=self.rollout_target()
         )
         self.digest = self.release.image.digest
+        self.began = self.ports.clock.now()
 
     def found(self, detail: str) -> None:
         """Say what the step that runs now found, in a line."""
         self.step_detail = detail
+
+    def done(self, name: str, subject: str) -> None:
+        """Note, for the signed record, that this check has passed with what the step found."""
+        self.note(name, subject, "passed", self.step_detail)
+
+    def note(self, name: str, subject: str, status: str, words: str) -> None:
+        """Note a check for the signed record."""
+        at = self.ports.clock.now()
+        self.checks[name, subject] = Check(name=name, subject=subject, status=status, words=words, at=at)
+
+    def found_all(self, found: Found) -> None:
+        """Say what a tool found, and put its facts and attachments into the record."""
+        for name, value in found.facts:
+            self.fact(name, value)
+        self.attach(found.attachments)
+        self.found(found.words)
+
+    def attach(self, attachments: Sequence[Attachment]) -> None:
+        """Put texts into the record, as evidence of the step that runs now."""
+        for attachment in attachments:
+            self.emit(Attached(at=self.ports.clock.now(), attachment=attachment))
 
     def fact(self, name: str, value: str) -> None:
         """Put something that was established into the record."""
@@ -153,6 +199,7 @@ class Deploy:
 
     def warn(self, text: str) -> None:
         """Tell something that stops nothing."""
+        self.warned.append(text)
         self.emit(Warned(at=self.ports.clock.now(), text=text))
 
     def switched_off(self, section: str, what: str) -> None:
@@ -160,6 +207,7 @@ class Deploy:
         self.off.append(section)
         self.step_status = "off"
         self.found(f"{what} was NOT done: deploy.yaml has no {section!r} section")
+        self.note(section, "", "off", self.step_detail)
         self.emit(CapabilityOff(at=self.ports.clock.now(), capability=what, section=section))
 
     def fail(self, error: BaseException) -> None:
@@ -189,6 +237,7 @@ class Deploy:
         try:
             phase()
         except (GateBreach, DeployError) as error:
+            self.attach(error.attachments)
             self.fail(error)
             if not self.drill:
                 raise

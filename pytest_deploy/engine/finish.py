@@ -8,7 +8,7 @@ from contextlib import suppress
 from pytest_deploy.domain.event import DeployEnded
 from pytest_deploy.domain.journal import Milestone
 from pytest_deploy.domain.outcome import Outcome
-from pytest_deploy.engine import rollback
+from pytest_deploy.engine import approval, record, rollback
 from pytest_deploy.engine.deploy import Deploy, Ending
 from pytest_deploy.errors import DeployCancelled, DeployError, LockLost, RollbackError
 
@@ -43,10 +43,12 @@ def close(deploy: Deploy) -> Outcome:
     """
     _mend(deploy)
     outcome = _outcome(deploy)
+    record.at_end(deploy, outcome.words)
     if outcome is Outcome.NEEDS_HUMAN:
         _leave(deploy)
     else:
         _end(deploy, outcome)
+    approval.take_back(deploy)
     text = _words(deploy, outcome)
     deploy.emit(DeployEnded(at=deploy.ports.clock.now(), outcome=outcome, words=text, off=len(deploy.off)))
     return outcome

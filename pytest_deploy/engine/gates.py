@@ -10,7 +10,7 @@ from pytest_deploy.domain.measurement import Kind, Role, Subject
 from pytest_deploy.domain.plan import Gate, multiple_before_next
 from pytest_deploy.domain.policy import Answer
 from pytest_deploy.domain.verdict import Ruling, Verdict, VerdictKind
-from pytest_deploy.engine import canary, hold
+from pytest_deploy.engine import canary, hold, windows
 from pytest_deploy.engine import watch as watching
 from pytest_deploy.engine.deploy import Deploy
 from pytest_deploy.engine.watch import Scene
@@ -146,9 +146,11 @@ def verdict_of_walk(deploy: Deploy) -> None:
 
 
 def _follow(deploy: Deploy, gate: Gate, verdict: Verdict, together: Sequence[Gate]) -> None:
-    """Do what the policy declares for a verdict that is not PASS."""
+    """Do what the policy declares for a verdict that is not PASS; in business hours a failing deploy goes back."""
     if not deploy.policy.response(verdict.kind).holds:
         raise _breach(verdict)
+    if no_forward := windows.must_go_back(deploy, verdict):
+        raise _breach(verdict, no_forward)
     for other in together:
         worse = deploy.verdicts.get(other)
         if worse is not None and not other.dry_run and not _may_go_on(deploy, worse):
@@ -160,13 +162,19 @@ def _follow(deploy: Deploy, gate: Gate, verdict: Verdict, together: Sequence[Gat
         raise _breach(verdict, why)
     for other in together:
         held = deploy.verdicts.get(other)
+        if held is not None and not other.dry_run and (no_forward := windows.must_go_back(deploy, held)):
+            raise _breach(held, f"{decision.words}; but meanwhile it is so: {no_forward}")
+    for other in together:
+        held = deploy.verdicts.get(other)
         if held is not None and held.kind is not VerdictKind.PASS and not other.dry_run:
             deploy.overrides[other] = decision
     deploy.found(f"{verdict.sentence}; {decision.words}")
 
 
 def _may_go_on(deploy: Deploy, verdict: Verdict) -> bool:
-    return verdict.kind is VerdictKind.PASS or deploy.policy.response(verdict.kind).holds
+    if verdict.kind is VerdictKind.PASS:
+        return True
+    return deploy.policy.response(verdict.kind).holds and not windows.must_go_back(deploy, verdict)
 
 
 def _settle(deploy: Deploy, together: Sequence[Gate]) -> None:

@@ -14,7 +14,7 @@ from pytest_deploy.engine import canary
 from pytest_deploy.engine.deploy import Deploy
 from pytest_deploy.errors import DeployError, GateBreach, RemoteError
 
-__all__ = ["decide"]
+__all__ = ["decide", "still_no_breach"]
 
 _POLL = timedelta(seconds=2)
 """Between two looks for a decision: a person does not notice two seconds, and the API server not one read in two."""
@@ -49,15 +49,19 @@ def decide(deploy: Deploy, gate: Gate, verdict: Verdict) -> Decision | None:
             deploy.emit(Decided(at=clock.now(), decision=decision))
             return decision
         canary.watched(deploy)
-        _still_no_breach(deploy, gate, verdict)
+        still_no_breach(deploy, gate, verdict)
         seen = f"the journal can't be read: {unread}" if unread else f"none yet; {command}"
         deploy.emit(Waited(at=clock.now(), what="a decision", seen=seen, left=left))
         clock.sleep(min(_POLL, left))
     return None
 
 
-def _still_no_breach(deploy: Deploy, gate: Gate, verdict: Verdict) -> None:
-    """Look on while a person thinks; what can't be read now changes nothing."""
+def still_no_breach(deploy: Deploy, gate: Gate, verdict: Verdict) -> None:
+    """Look on while a person thinks; what can't be read now changes nothing.
+
+    Raises:
+        GateBreach: the gate is broken beyond doubt by now.
+    """
     objective, metrics = gate.objective, deploy.ports.metrics
     if objective.kind is Kind.SCRIPT:
         return
@@ -76,7 +80,7 @@ def _still_no_breach(deploy: Deploy, gate: Gate, verdict: Verdict) -> None:
     ruling = deploy.judge(evidence, objective)
     if ruling is not None and ruling.kind is VerdictKind.FAIL:
         raise GateBreach(
-            f"{verdict.sentence}; while it was held the breach became clear: {ruling.rule}",
+            f"{verdict.sentence}; while a person was waited for the breach became clear: {ruling.rule}",
             cause=ruling.cause or objective.name,
             at=None if verdict.weight is None else f"{verdict.weight}%",
         )

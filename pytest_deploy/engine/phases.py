@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from pytest_deploy.domain.action import External
+from pytest_deploy.domain.found import Found
 from pytest_deploy.domain.plan import Gate, gates_of
-from pytest_deploy.engine import canary, gates
+from pytest_deploy.domain.release import ImageRef
+from pytest_deploy.engine import canary, gates, record
 from pytest_deploy.engine.deploy import Deploy
 from pytest_deploy.errors import DeployError, blamed_on
-from pytest_deploy.ports import CAPABILITIES
+from pytest_deploy.ports import CAPABILITIES, Builder, Capability
 
-__all__ = ["build", "check", "history_shows_it", "holds_afterwards", "is_pinned", "tell"]
+__all__ = ["build", "check", "history_shows_it", "holds_afterwards", "is_pinned", "tell", "verify"]
 
 
 def build(deploy: Deploy) -> None:
-    """Build, push and take the digest that the registry holds; off where the image is given by digest.
+    """Build, push, take the digest that the registry holds, and sign it; off where the image is given by digest.
+
+    Signing is off where deploy.yaml has no section ``sign``. An image that was built elsewhere is not signed here:
+    whoever builds it answers for it.
 
     Raises:
         DeployError: it was not built, or there is no answer.
@@ -25,6 +31,10 @@ def build(deploy: Deploy) -> None:
         deploy.switched_off("build", CAPABILITIES["build"])
         return
     image = deploy.release.image
+    record.once(deploy, "build", image.repository, lambda: _build(deploy, builder, image))
+
+
+def _build(deploy: Deploy, builder: Builder, image: ImageRef) -> None:
 
     def act() -> str:
         deploy.digest = builder.build(image)
@@ -33,6 +43,33 @@ def build(deploy: Deploy) -> None:
     action = External(system="registry", summary=f"build and push {image.repository}")
     with blamed_on("build"):
         deploy.found(deploy.tx.do(action, undo=None, act=act))
+    signer, pinned = deploy.ports.signer, deploy.image.pinned
+    if image.digest is not None:
+        deploy.found(f"{pinned}, given by digest: whoever built it has signed it")
+        return
+    if signer is None:
+        deploy.found(f"{pinned}, not signed: deploy.yaml has no 'sign' section")
+        return
+    with blamed_on("sign"):
+        _act(deploy, External(system="registry", summary=f"sign {pinned}"), lambda: signer.sign(pinned))
+    deploy.found(f"{pinned}, {deploy.step_detail}")
+
+
+def verify(deploy: Deploy) -> None:
+    """Verify signature, provenance and SBOM of the image by digest; off without the section ``sign``.
+
+    Raises:
+        GateBreach: it is unsigned, or signed by somebody else.
+        DeployError: there is no answer, which is never taken for a yes.
+    """
+    signer = deploy.ports.signer
+    if signer is None:
+        deploy.switched_off("sign", CAPABILITIES["sign"])
+        return
+    with blamed_on("sign"):
+        found = signer.verify(deploy.image.pinned)
+    deploy.found_all(found)
+    deploy.done("sign", deploy.image.pinned)
 
 
 def is_pinned(deploy: Deploy) -> None:
@@ -58,11 +95,13 @@ def check(deploy: Deploy, section: str, subject: str) -> None:
     if capability is None:
         deploy.switched_off(section, CAPABILITIES[section])
         return
+    record.once(deploy, section, subject, lambda: _ask(deploy, section, capability, subject))
+
+
+def _ask(deploy: Deploy, section: str, capability: Capability, subject: str) -> None:
     with blamed_on(section):
         found = capability(subject)
-    if section == "approval":
-        deploy.fact("approver", found)
-    deploy.found(found)
+    deploy.found_all(found)
 
 
 def tell(deploy: Deploy, section: str, system: str, subject: str) -> None:
@@ -73,10 +112,23 @@ def tell(deploy: Deploy, section: str, system: str, subject: str) -> None:
         return
     action = External(system=system, summary=subject)
     try:
-        deploy.found(deploy.tx.do(action, undo=None, act=lambda: capability(subject)))
+        _act(deploy, action, lambda: capability(subject))
     except DeployError as error:
+        deploy.attach(error.attachments)
         deploy.warn(f"{system}: {subject}: NOT done, {error}")
         deploy.found(f"NOT done (the deploy goes on): {error}")
+
+
+def _act(deploy: Deploy, action: External, act: Callable[[], Found]) -> None:
+    """Do what changes a system outside, through the one door for mutations."""
+    kept: list[Found] = []
+
+    def once() -> str:
+        kept.append(act())
+        return kept[-1].words
+
+    deploy.tx.do(action, undo=None, act=once)
+    deploy.found_all(kept[-1])
 
 
 def history_shows_it(deploy: Deploy) -> None:

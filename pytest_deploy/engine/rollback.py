@@ -73,11 +73,15 @@ def undo_all(deploy: Deploy) -> bool:
         RollbackError: it failed or could not be verified; everything else that is open was tried all the same. Nothing
             is written where a stranger moved it, or where this deploy has no say any more (``_check_mandate``).
     """
+    if deploy.tx.untouched:
+        return False  # an API server that does not answer has nothing to tell of a way back either
     try:
         if deploy.ports.lock is not None and deploy.tx.opened:
             deploy.ports.lock.check()  # else its journal may say that all is back: whoever has the lock did that
         entries = deploy.tx.acted_on(deploy.ports.journal.entries())
     except DeployError as unread:
+        if isinstance(unread, Rejected) and not deploy.tx.opened:
+            return False  # who may not read the journal has written nothing into it, and so changed nothing
         raise failed(deploy, deploy.undo, unread) from unread
     undos = [_from_here(deploy, undo) for undo in open_undos(entries)]
     if not undos:

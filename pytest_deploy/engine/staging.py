@@ -7,8 +7,8 @@ from datetime import timedelta
 from pytest_deploy.domain.action import Target, Undo, UndoKind
 from pytest_deploy.domain.patches import promote_full
 from pytest_deploy.domain.release import Environment
-from pytest_deploy.domain.rollout import KnownGood, Pod, RolloutState
-from pytest_deploy.engine import preflight, turn
+from pytest_deploy.domain.rollout import KnownGood, Phase, Pod, RolloutState
+from pytest_deploy.engine import detect, pods, preflight, turn
 from pytest_deploy.engine.deploy import Deploy
 from pytest_deploy.engine.waiting import until
 from pytest_deploy.errors import GateBreach, Refused
@@ -28,6 +28,7 @@ def install(deploy: Deploy, name: str) -> None:
     release = deploy.release_target(env)
     if release is None:
         raise Refused(f"no Helm release in {name}", hint=f"set environments.{name}.release")
+    detect.check(deploy)
     turn.wait(deploy)
     while not turn.take(deploy):
         turn.wait(deploy)
@@ -59,43 +60,45 @@ def pods_run(deploy: Deploy, name: str, within: timedelta) -> None:
         ours = state is not None and state.observed and state.image == deploy.image.pinned
         if state is not None and ours and not state.promoted and state.at_our_pause:
             deploy.tx.do(promote_full(target, observed_generation=state.observed_generation), undo=None)
-        pods = deploy.ports.cluster.pods(target, deploy.release.service)
-        for pod in pods:
-            if pod.trouble and pod.image == deploy.image.pinned:
-                raise GateBreach(f"{name}: pod {pod.name} can't run: {pod.trouble}", cause="pods crash", at=name)
-        return state, pods
+        if state is not None and ours and state.phase is Phase.DEGRADED:
+            raise GateBreach(f"{name}: {state.words}", cause="rollout degraded", at=name)
+        return state, pods.look(deploy, target, state if ours else None, mine, which=name, at=name)
+
+    def mine(pod: Pod) -> bool:
+        return pod.image == deploy.image.pinned
 
     def done(seen: tuple[RolloutState | None, tuple[Pod, ...]]) -> bool:
-        state, pods = seen
+        state, found = seen
         return (
             state is not None
             and state.observed
             and state.promoted
-            and len(pods) >= state.replicas > 0
-            and all(pod.ready and pod.image == deploy.image.pinned for pod in pods)
+            and len(found) >= state.replicas > 0
+            and all(pod.ready and mine(pod) for pod in found)
         )
 
     def words(seen: tuple[RolloutState | None, tuple[Pod, ...]]) -> str:
-        state, pods = seen
-        good = sum(pod.ready and pod.image == deploy.image.pinned for pod in pods)
-        return f"{good} of {len(pods)} pods ready with {deploy.image.pinned}; {state.words if state else 'no Rollout'}"
+        state, found = seen
+        good = sum(pod.ready and mine(pod) for pod in found)
+        return f"{good} of {len(found)} pods ready with {deploy.image.pinned}; {state.words if state else 'no Rollout'}"
 
-    _, pods = until(
-        look,
-        done=done,
-        words=words,
-        what=f"every pod in {name} to run the pinned digest",
-        timeout=within,
-        clock=deploy.ports.clock,
-        emit=deploy.emit,
-        cause="pods never ready",
-    )
+    with pods.explaining(deploy, target, mine):
+        _, ready = until(
+            look,
+            done=done,
+            words=words,
+            what=f"every pod in {name} to run the pinned digest",
+            timeout=within,
+            clock=deploy.ports.clock,
+            emit=deploy.emit,
+            cause="pods never ready",
+        )
     proof = (
         "imageIDs agree"
-        if all(deploy.required_digest in pod.image_id for pod in pods)
+        if all(deploy.required_digest in pod.image_id for pod in ready)
         else "by pod spec; imageIDs prove nothing here"
     )
-    deploy.found(f"{len(pods)} pods ready with {deploy.image.pinned} ({proof})")
+    deploy.found(f"{len(ready)} pods ready with {deploy.image.pinned} ({proof})")
 
 
 def environment(deploy: Deploy, name: str) -> Environment:

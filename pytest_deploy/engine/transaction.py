@@ -39,6 +39,7 @@ class Transaction:
     _seq: int = field(default=0, init=False)
     _state: lifecycle.State = field(default=lifecycle.State.IDLE, init=False)
     _unsure: bool = field(default=False, init=False)
+    _tried: bool = field(default=False, init=False)
 
     def do(self, action: Action, *, undo: Undo | None, act: Callable[[], str] | None = None) -> str:
         """Execute the action and return what its tool said.
@@ -110,6 +111,11 @@ class Transaction:
         return self._seq > 0
 
     @property
+    def untouched(self) -> bool:
+        """Whether nothing was even tried to be written into the journal, and so nothing was changed."""
+        return not self.opened and not self._tried
+
+    @property
     def undos(self) -> tuple[Undo, ...]:
         """What is to be taken back now, the latest first."""
         return open_undos(self.ports.journal.entries())
@@ -174,6 +180,7 @@ class Transaction:
             milestone=milestone,
         )
         after = self._after(entry)
+        self._tried = True
         try:
             self._check()
             self.ports.journal.append(entry)

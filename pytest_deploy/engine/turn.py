@@ -12,7 +12,7 @@ from pytest_deploy.engine.waiting import until
 from pytest_deploy.errors import LockHeld, WaitTimedOut
 from pytest_deploy.ports import Lock
 
-__all__ = ["take", "wait"]
+__all__ = ["look", "take", "wait"]
 
 _POLL = timedelta(seconds=2)
 """Between two looks at the lock: deploys take minutes."""
@@ -33,6 +33,14 @@ def wait(deploy: Deploy) -> None:
     deploy.checked.add("lock")
     if _blocks(port.look(), deploy):
         _wait_in_line(deploy, port)
+
+
+def look(deploy: Deploy) -> None:
+    """Look once, and change nothing; raises LockHeld where another deploy of this release is open."""
+    port = deploy.ports.lock
+    holder = None if port is None else port.look()
+    if holder is not None and _blocks(holder, deploy):
+        raise LockHeld(holder.refusal, holder=holder.deploy_id, hint=holder.hint)
 
 
 def take(deploy: Deploy) -> bool:

@@ -14,24 +14,9 @@ if TYPE_CHECKING:
     from pytest_deploy.incluster.objects import Place
     from pytest_deploy.io.kube import Connection
 
-__all__ = ["give_up", "is_there", "left", "resources", "start"]
+__all__ = ["give_up", "is_there", "left", "start"]
 
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
-
-
-def resources(connection: Connection, manifests: Sequence[Mapping[str, Json]]) -> frozenset[tuple[str, str]]:
-    """Return the kinds of the manifests as (API group, plural), as the API server serves them."""
-    found: set[tuple[str, str]] = set()
-    for version in {str(manifest.get("apiVersion")) for manifest in manifests}:
-        group = version.rpartition("/")[0]
-        kinds = {manifest.get("kind") for manifest in manifests if manifest.get("apiVersion") == version}
-        served: Any = connection.read(f"/apis/{version}" if group else f"/api/{version}", accept=(404,)).body
-        found |= {
-            (group, each["name"])
-            for each in served.get("resources") or ()
-            if each["kind"] in kinds and "/" not in each["name"]
-        }
-    return frozenset(found)
 
 
 def start(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_deploy.domain import permissions
 from pytest_deploy.incluster.bundle import FILE
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ KEPT_S = 7 * 24 * 3600
 GRACE_S = 600
 """A pod that is told to end takes its deploy back first; the longest that Helm's rollback is given by default."""
 
+_REPORT = permissions.Rule(group="", resource="configmaps", verbs=("get",))
+"""On top of what a deploy needs: whether its report is there already, where an answer was lost."""
+
 _MANAGED = {"app.kubernetes.io/managed-by": "pytest-deploy"}
 _WORK = "/work"
 
@@ -47,12 +51,16 @@ class Place:
         release: the Helm release; where none owns it, the rollout.
         spaces: namespaces of this cluster that the deploy acts on.
         resources: kinds that the chart holds, as (API group, plural).
+        helm: whether a Helm release owns the rollout.
+        workloads: Helm releases or rollouts of the other environments in this cluster, too; () only this one.
     """
 
     namespace: str
     release: str
     spaces: Sequence[str]
     resources: Iterable[tuple[str, str]] = ()
+    helm: bool = True
+    workloads: Sequence[str] = ()
 
     @property
     def account(self) -> str:
@@ -99,28 +107,13 @@ def account(place: Place) -> dict[str, Json]:
 
 def role(place: Place, namespace: str) -> dict[str, Json]:
     """Return what the account may do in one namespace: what a deploy does and undoes there, and nothing else."""
-    rules = [
-        _rule("argoproj.io", "rollouts", "get", "list", "watch", "create", "update", "patch", "delete"),
-        _rule("argoproj.io", "rollouts/status", "patch"),
-        _rule("apps", "replicasets", "get", "list", "watch"),
-        _rule("", "pods", "get", "list", "watch"),
-        _rule("", "events", "get", "list"),
-        # The journal beside the workload, and the report; a chart's own ones need the other verbs.
-        _rule("", "configmaps", "get", "list", "create", "update", "patch", "delete"),
-        _rule("", "secrets", "get", "list", "create", "update", "patch", "delete"),  # Helm keeps its releases there
-        _rule("coordination.k8s.io", "leases", "get", "create", "update"),
-    ]
-    own = {("argoproj.io", "rollouts"), ("", "configmaps"), ("", "secrets")}
-    rules += [
-        _rule(group, resource, "get", "list", "watch", "create", "update", "patch", "delete")
-        for group, resource in sorted(set(place.resources) | {("", "services")} - own)
-        if (group, resource) not in own
-    ]
+    found = permissions.rules(place.workloads or (place.release,), place.resources, helm=place.helm)
+    rules: list[Json] = [rule.manifest() for rule in (*found, _REPORT)]
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "Role",
         "metadata": {"name": place.account, "namespace": namespace, "labels": place.labels("deploy-account")},
-        "rules": [*rules],
+        "rules": rules,
     }
 
 
@@ -246,7 +239,3 @@ def _pod_spec(place: Place, pod: Pod, *, grace_s: int) -> dict[str, Json]:
             {"name": "tmp", "emptyDir": {}},
         ],
     }
-
-
-def _rule(group: str, resource: str, *verbs: str) -> Json:
-    return {"apiGroups": [group], "resources": [resource], "verbs": [*verbs]}

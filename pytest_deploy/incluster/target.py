@@ -11,8 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_deploy.adapters.kubernetes import resources
 from pytest_deploy.errors import Refused
-from pytest_deploy.incluster import bundle, launch
+from pytest_deploy.incluster import bundle
 from pytest_deploy.incluster.objects import Place
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class RealNode:
 
         stack = sandbox.status(name)
         if stack is None or stack.backend != "node":
-            seen = "not up" if stack is None else f"up with the back end {stack.backend}, whose pods run nothing"
+            seen = "not up" if stack is None else f"up with the back end {stack.backend}, whose pods can't run it"
             raise Refused(f"sandbox {name} is {seen}", hint=f"pytest-deploy sandbox up --backend node --name {name}")
         return cls(
             kubeconfig=stack.kubeconfig,
@@ -119,7 +120,9 @@ class Target:
             namespace=namespace,
             release=self.environment.release or self.environment.rollout,
             spaces=tuple(dict.fromkeys((namespace, *(each.namespace for each in self.here)))),
-            resources=launch.resources(self.connection, self._rendered()),
+            resources=resources(self.connection, self._rendered()),
+            helm=self.environment.release is not None,
+            workloads=tuple(dict.fromkeys(env.release or env.rollout for env in self.here)),
         )
 
     def packed(self, feature: Path | None) -> tuple[bytes, str]:

@@ -85,7 +85,7 @@ class Access:
 
     def mend(self, status: int) -> str:
         """Return the next move after a 4xx."""
-        sent = ", ".join(self.headers)
+        sent = ", ".join(name for name in self.headers if name != "accept")
         if status == 401:
             if sent:
                 return f"the credentials that were sent ({sent}) are wrong or have expired: renew them"
@@ -116,9 +116,14 @@ def bearer(token: str) -> str:
 
 
 def _secrets(value: str) -> Iterator[str]:
-    """A header's value, its words, and what ``Basic`` has encoded (https://www.rfc-editor.org/rfc/rfc7617)."""
+    """Yield a header's value, its words, and what they hold that is a secret by itself.
+
+    What ``Basic`` has encoded (https://www.rfc-editor.org/rfc/rfc7617), and what stands behind a word's ``=``, as in
+    PagerDuty's ``Token token=...``.
+    """
     words = value.split()
-    if words[0].lower() == "basic" and len(words) == 2:
+    words += [word.partition("=")[2] for word in words]
+    if words[0].lower() == "basic" and len(value.split()) == 2:
         try:
             pair = base64.b64decode(words[1]).decode()
         except (binascii.Error, UnicodeDecodeError):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pytest_deploy.errors import Faulted, Rejected, RemoteError, Throttled, Unreachable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pytest_deploy.domain.action import Json
     from pytest_deploy.ports import Clock
 
-__all__ = ["Answer", "Http"]
+__all__ = ["Answer", "Content", "Http"]
 
 _CONNECT_S = 5.0
 _BODY_LIMIT = 8 * 1024 * 1024
@@ -39,6 +39,19 @@ class Answer:
 
     status: int
     body: Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """A service's answer, as it came.
+
+    Args:
+        headers: their names in lower case.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class Http:
@@ -92,10 +105,11 @@ class Http:
         weakref.finalize(self, client.close)
         return client
 
-    def get(self, path: str, params: Mapping[str, str], *, accept: Collection[int] = ()) -> Answer:
+    def get(self, path: str, params: Mapping[str, str | Sequence[str]], *, accept: Collection[int] = ()) -> Answer:
         """Return the JSON that the service answers with.
 
         Args:
+            params: one with several values is sent once for each.
             accept: statuses beside 2xx whose JSON is an answer, not an error.
 
         Raises:
@@ -127,23 +141,69 @@ class Http:
             patience=self._timeout,
         )
 
+    def fetch(
+        self,
+        path: str,
+        headers: Mapping[str, str] = _NOTHING,
+        *,
+        method: str = "GET",
+        accept: Collection[int] = (),
+        limit: int = _BODY_LIMIT,
+    ) -> Content:
+        """Return what the service answers with, whatever that is.
+
+        Args:
+            path: may hold a query.
+            headers: on top of the client's own; no credential among them.
+            method: one that only reads.
+            accept: statuses beside 2xx that are an answer, a redirect among them: it is never followed.
+            limit: bytes of the largest body that is taken.
+
+        Raises:
+            Unreachable, Throttled, Rejected, Faulted: as ``get``.
+        """
+        return patiently(
+            lambda left: self._fetched(method, path, headers, accept, limit, left),
+            clock=self._clock,
+            patience=self._timeout,
+        )
+
     def hidden(self, text: str) -> str:
         """Return a text of the service's with *** where it repeats a credential that it was sent."""
         return self._access.hidden(text)
 
     def _attempt(
-        self, method: str, path: str, params: Mapping[str, str], body: Json, accept: Collection[int], left: timedelta
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str | Sequence[str]],
+        body: Json,
+        accept: Collection[int],
+        left: timedelta,
     ) -> Answer:
+        response, content = self._exchange(method, path, {"params": dict(params), "json": body}, _BODY_LIMIT, left)
+        return self._judged(response, content, accept)
+
+    def _fetched(
+        self, method: str, path: str, headers: Mapping[str, str], accept: Collection[int], limit: int, left: timedelta
+    ) -> Content:
+        response, content = self._exchange(method, path, {"headers": dict(headers)}, limit, left)
+        status = response.status_code
+        if not (_OK <= status < _REDIRECT or status in accept):
+            raise self._failure(response, content)
+        return Content(status=status, headers={k.lower(): v for k, v in response.headers.items()}, body=content)
+
+    def _exchange(
+        self, method: str, path: str, sent: Mapping[str, Any], limit: int, left: timedelta
+    ) -> tuple[httpx2.Response, bytes]:
         import httpx2
 
         left_s = max(0.001, left.total_seconds())
         end = self._clock.monotonic() + left_s
         timeout = httpx2.Timeout(left_s, connect=min(left_s, _CONNECT_S))
         try:
-            with self._client.stream(
-                method, self._url + path, params=dict(params), json=body, timeout=timeout
-            ) as response:
-                content = self._body(response, end)
+            with self._client.stream(method, self._url + path, timeout=timeout, **sent) as response:
+                content = self._body(response, end, limit)
         except httpx2.TimeoutException as error:
             raise TryAgain(self._unreachable(f"no answer within {left_s:.1f} s ({_kind(error)})")) from error
         except httpx2.HTTPError as error:
@@ -152,14 +212,14 @@ class Http:
             if mend:  # it does not pass by itself
                 raise failed from error
             raise TryAgain(failed) from error
-        return self._judged(response, content, accept)
+        return response, content
 
-    def _body(self, response: httpx2.Response, end: float) -> bytes:
+    def _body(self, response: httpx2.Response, end: float, limit: int) -> bytes:
         body = bytearray()
         for chunk in response.iter_bytes():
             body += chunk
-            if len(body) > _BODY_LIMIT:
-                raise Faulted(f"{self._where}: an answer of more than {_BODY_LIMIT >> 20} MiB")
+            if len(body) > limit:
+                raise Faulted(f"{self._where}: an answer of more than {limit >> 20} MiB")
             if self._clock.monotonic() > end:
                 raise self._unreachable("the answer had begun but did not end in time")
         return bytes(body)
@@ -174,14 +234,18 @@ class Http:
                     hint="is this the service itself, or a proxy's or a login page?",
                 )
             return Answer(status=status, body=data[0])
+        raise self._failure(response, body)
+
+    def _failure(self, response: httpx2.Response, body: bytes) -> Exception:
+        status = response.status_code
         said = self.hidden(f"{self._where} answered {status}: {_words(response, body)}")
         if status == _TOO_MANY:
-            raise TryAgain(Throttled(said, hint="it asked us to slow down"), wait=self._retry_after(response))
+            return TryAgain(Throttled(said, hint="it asked us to slow down"), wait=self._retry_after(response))
         if status >= _FAULT:
-            raise TryAgain(Faulted(said), wait=self._retry_after(response))
+            return TryAgain(Faulted(said), wait=self._retry_after(response))
         if status >= _CLIENT:
-            raise Rejected(said, hint=self._access.mend(status))
-        raise Faulted(said, hint="a redirect is not followed: give the address that it leads to")
+            return Rejected(said, hint=self._access.mend(status))
+        return Faulted(said, hint="a redirect is not followed: give the address that it leads to")
 
     def _retry_after(self, response: httpx2.Response) -> timedelta | None:
         """How long the service asked to wait: seconds or a date (RFC 9110, 10.2.3); None: not said.

@@ -129,6 +129,16 @@ class Connection:
         """The server's address."""
         return self._opened().server
 
+    @property
+    def ca_sha256(self) -> str | None:
+        """SHA-256 of the certificate authority that vouches for the server; None: the machine's own ones."""
+        return self._opened().ca_sha256
+
+    @property
+    def expires(self) -> datetime | None:
+        """When the credentials end that nothing renews; None: they don't, or nobody knows."""
+        return self._opened().expires
+
     def read(self, path: str, query: Mapping[str, str] | None = None, *, accept: Collection[int] = ()) -> Reply:
         """GET; connection errors, 429 and 5xx are tried again.
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import binascii
+import hashlib
+import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +19,7 @@ from pytest_deploy.errors import Refused
 __all__ = ["Wire", "check_context", "open_wire", "paths", "plain"]
 
 _WORDS_LIMIT = 500
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +29,44 @@ class Wire:
     Args:
         pool: urllib3's pool, with the context's TLS settings.
         headers: gives the credentials' headers, renewed where the client knows how.
+        ca_file: the authorities that the server's certificate is checked against; None: the machine's own.
+        fixed_token: the credentials are a token that stands in the kubeconfig itself: nothing renews it.
     """
 
     server: str
     pool: Any
     headers: Callable[[], Mapping[str, str]]
+    ca_file: str | None = None
+    fixed_token: bool = False
+
+    @property
+    def ca_sha256(self) -> str | None:
+        """SHA-256 of the authority's certificate in hexadecimal, as ``openssl x509 -fingerprint`` has it.
+
+        Of several certificates in one file it is the hash of all of them, in order. None: the machine's own
+        authorities vouch for the server.
+        """
+        if self.ca_file is None:
+            return None
+        import ssl
+
+        text = Path(self.ca_file).read_text("ascii", "replace")
+        certificates = _PEM.findall(text)
+        return hashlib.sha256(b"".join(map(ssl.PEM_cert_to_DER_cert, certificates))).hexdigest()
+
+    @property
+    def expires(self) -> datetime | None:
+        """When a token that nothing renews ends; None: there is none, or it does not say so."""
+        kind, _, token = self.headers().get("authorization", "").partition(" ")
+        parts = token.split(".")
+        if not self.fixed_token or kind.lower() != "bearer" or len(parts) != 3:
+            return None
+        try:
+            # A JWT (RFC 7519), whose signature is the server's business: https://www.rfc-editor.org/rfc/rfc7519#section-3
+            claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+            return datetime.fromtimestamp(claims["exp"], UTC)
+        except (ValueError, TypeError, KeyError, OverflowError, OSError):
+            return None
 
 
 def paths(kubeconfig: str | None, environ: Mapping[str, str]) -> tuple[Path, ...]:
@@ -58,19 +97,7 @@ def check_context(files: Sequence[Path], context: str) -> None:
     Raises:
         Refused: no file has it, or one can't be read.
     """
-    import yaml
-
-    # 30 times faster, and there wherever PyYAML's wheel is.
-    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    known: list[str] = []
-    for path in files:
-        try:
-            config = yaml.load(path.read_bytes(), Loader=loader)  # noqa: S506 - it is a safe loader
-        except (OSError, yaml.YAMLError) as error:
-            raise Refused(f"kubeconfig {path} can't be read: {plain(error)}", hint="correct or remove it") from error
-        contexts = config.get("contexts") if isinstance(config, dict) else None
-        named = contexts if isinstance(contexts, list) else []
-        known += [str(item.get("name")) for item in named if isinstance(item, dict)]
+    known = [str(item.get("name")) for item in _named(files, "contexts")]
     if context not in known:
         names = ", ".join(sorted(set(known))) or "none at all"
         raise Refused(
@@ -110,7 +137,36 @@ def open_wire(files: Sequence[Path], context: str) -> Wire:
         settings = cast("Mapping[str, Mapping[str, Any]]", configuration.auth_settings())
         return {str(s["key"]): str(s["value"]) for s in settings.values() if s.get("in") == "header" and s.get("value")}
 
-    return Wire(server=str(configuration.host).rstrip("/"), pool=pool, headers=headers)
+    return Wire(
+        server=str(configuration.host).rstrip("/"),
+        pool=pool,
+        headers=headers,
+        ca_file=configuration.ssl_ca_cert,
+        fixed_token=_has_fixed_token(files, context),
+    )
+
+
+def _has_fixed_token(files: Sequence[Path], context: str) -> bool:
+    """Whether the context's user has a token in the kubeconfig itself, and no program or file that gives a new one."""
+    here = next(each for each in _named(files, "contexts") if each.get("name") == context)
+    name = (here.get("context") or {}).get("user")
+    user = next((each.get("user") or {} for each in _named(files, "users") if each.get("name") == name), {})
+    return "token" in user and not user.keys() & {"tokenFile", "exec", "auth-provider"}
+
+
+def _named(files: Sequence[Path], kind: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the entries of a list in kubeconfigs; raises Refused where one can't be read."""
+    import yaml
+
+    # 30 times faster, and there wherever PyYAML's wheel is.
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    for path in files:
+        try:
+            config = yaml.load(path.read_bytes(), Loader=loader)  # noqa: S506 - it is a safe loader
+        except (OSError, yaml.YAMLError) as error:
+            raise Refused(f"kubeconfig {path} can't be read: {plain(error)}", hint="correct or remove it") from error
+        entries = config.get(kind) if isinstance(config, dict) else None
+        yield from (each for each in (entries if isinstance(entries, list) else ()) if isinstance(each, dict))
 
 
 def plain(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""A pod's log as it grows, line by line: the one answer of an API server that is neither short nor JSON."""
+"""A pod's log: the one answer of an API server that is no JSON. As it grows, line by line, or its end."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from pytest_deploy.io.kubeconfig import plain
 if TYPE_CHECKING:
     from pytest_deploy.io.kube import Connection
 
-__all__ = ["log_lines"]
+__all__ = ["log_end", "log_lines"]
 
 _CONNECT_S = 5.0
+_READ_S = 5.0
 _CHUNK = 16 * 1024
+_END_BYTES = 16 * 1024
 
 
 def log_lines(
@@ -63,3 +65,41 @@ def log_lines(
         return
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise Unreachable(f"the log of pod {namespace}/{pod} broke off: {plain(error)}") from error
+
+
+def log_end(connection: Connection, namespace: str, pod: str, container: str, *, previous: bool, lines: int) -> str:
+    """Return the last lines of a container's log, at most 16 KiB; "" where there is none.
+
+    Args:
+        previous: of the container that ran before, the one that crashed.
+
+    Raises:
+        Unreachable: no answer.
+        Faulted: the server gives no log, and says why.
+    """
+    import urllib3
+
+    query = {
+        "container": container,
+        "tailLines": str(lines),
+        "limitBytes": str(_END_BYTES),
+        **({"previous": "true"} if previous else {}),
+    }
+    wire = connection.open_wire()
+    try:
+        answer = wire.pool.request(
+            "GET",
+            f"{wire.server}/api/v1/namespaces/{namespace}/pods/{pod}/log?{urlencode(query)}",
+            headers={**wire.headers()},
+            timeout=urllib3.Timeout(connect=_CONNECT_S, read=_READ_S),
+            retries=False,
+            redirect=False,
+        )
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise Unreachable(f"the log of pod {namespace}/{pod}: {plain(error)}") from error
+    finally:
+        wire.pool.clear()
+    text = str(answer.data.decode(errors="replace"))
+    if answer.status != 200:
+        raise Faulted(f"the log of pod {namespace}/{pod}: {answer.status}, {' '.join(text.split())[:500]}")
+    return text

@@ -14,12 +14,14 @@ from pytest_deploy.domain.fault import FaultKind
 from pytest_deploy.domain.journal import is_open
 from pytest_deploy.domain.lock import FENCE
 from pytest_deploy.domain.query import Query
+from pytest_deploy.domain.record import Record
 from pytest_deploy.domain.release import Digest, Environment, Release
 from pytest_deploy.domain.rollout import Step
 from pytest_deploy.domain.slo import Slo
 from pytest_deploy.domain.synthetic import Behaviour
 from pytest_deploy.ports import Ports
-from pytest_deploy.rehearsal.capabilities import builder, capabilities, faults_that_need
+from pytest_deploy.rehearsal.approval import RehearsedApprovals
+from pytest_deploy.rehearsal.capabilities import builder, capabilities, faults_that_need, records, signer
 from pytest_deploy.rehearsal.chart import Chart, Spec
 from pytest_deploy.rehearsal.clock import VirtualClock
 from pytest_deploy.rehearsal.cluster import RehearsedCluster, RehearsedTraffic
@@ -61,6 +63,7 @@ class World:
         folder: of deploy.yaml, where gate programs are looked for; None: there are none.
         load: whether deploy.yaml has load sent; ``load_rate_per_s``: its requests in a second, None for a command,
             of which it is not known.
+        records: of the image, which the registry holds from the beginning.
 
     Raises:
         ValueError: a step is neither ``setWeight`` nor ``pause``, the model knows no other.
@@ -83,6 +86,7 @@ class World:
         folder: Path | None = None,
         load: bool = False,
         load_rate_per_s: float | None = None,
+        records: tuple[Record, ...] = (),
     ) -> None:
         self.clock = VirtualClock(start)
         self._release = release
@@ -91,6 +95,7 @@ class World:
         self._scripts = None if folder is None else RehearsedScripts(folder, broken=self.broken)
         self._load = RehearsedLoad(rate_per_s=load_rate_per_s, add=self.add_load) if load else None
         self._journal = MemoryJournal()
+        self._records = records
         self._steps = tuple(steps) if steps is not None else _paused(release.canary_steps)
         unknown = {step.kind for step in self._steps} - _PLAYED
         if unknown:
@@ -128,7 +133,10 @@ class World:
             traffic=RehearsedTraffic(places, self.faults),
             metrics=self.metrics,
             builder=builder(self.clock, self.faults) if "build" in self._sections else None,
+            signer=signer(self.clock, self.faults) if "sign" in self._sections else None,
+            records=records(self.clock, self.faults, self._records) if "record" in self._sections else None,
             capabilities=capabilities(self.clock, self.faults, self._sections),
+            approvals=RehearsedApprovals(self.clock, self.faults) if "approval" in self._sections else None,
             faults=self.faults,
             scripts=self._scripts,
             load=self._load,

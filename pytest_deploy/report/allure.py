@@ -15,6 +15,7 @@ from allure_commons.model2 import Attachment, Label, Status, StatusDetails, Test
 from allure_commons.types import AttachmentType
 
 from pytest_deploy.domain.event import (
+    Attached,
     Decided,
     DeployEnded,
     DeployStarted,
@@ -37,6 +38,8 @@ from pytest_deploy.report.text import plain
 
 __all__ = ["AllureSteps"]
 
+_MEDIA = {"application/json": AttachmentType.JSON}
+"""Allure shows Markdown as plain text, too."""
 _STATUS = {"passed": Status.PASSED, "failed": Status.FAILED, "broken": Status.BROKEN, "not run": Status.SKIPPED}
 
 
@@ -85,6 +88,9 @@ class AllureSteps:
                 self._step_ended(event)
             case Judged() if self._step is not None:
                 _judged(event.verdict, list(plot.pictures(record).values())[-1])
+            case Attached() if self._step is not None:
+                kind = _MEDIA.get(event.attachment.media_type, AttachmentType.TEXT)
+                _attach(event.attachment.text, event.attachment.name, kind)
             case Held() if self._step is not None:
                 _attach(f"{event.verdict.sentence}\n{event.command}", "held for a decision", AttachmentType.TEXT)
             case Decided() if self._step is not None:

@@ -39,6 +39,7 @@ def deploy_json(record: Record) -> dict[str, Json]:
     rollbacks           ``[{started, actions, ended}]``
     actions             each mutation with its command and what its tool said
     scenarios           with their steps, as run
+    attachments         ``[{name, step, media_type, file}]``; file is relative to this one's folder
     off, warnings, plan, facts
     ==================  =================================================================
     """
@@ -93,6 +94,15 @@ def deploy_json(record: Record) -> dict[str, Json]:
         "rollbacks": to_json(record.rollbacks),
         "actions": to_json(record.actions),
         "scenarios": to_json(record.scenarios),
+        "attachments": [
+            {
+                "name": each.attachment.name,
+                "step": each.step,
+                "media_type": each.attachment.media_type,
+                "file": each.file,
+            }
+            for each in record.attachments
+        ],
         "off": to_json(record.off),
         "warnings": to_json(record.warnings),
         "plan": to_json(record.plan),

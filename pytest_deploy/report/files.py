@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_deploy.domain.action import Json
-from pytest_deploy.domain.event import DeployStarted, Event, Held, Judged, Looked
+from pytest_deploy.domain.event import Attached, DeployStarted, Event, Held, Judged, Looked
 from pytest_deploy.report import measurements
 from pytest_deploy.report.encode import to_json
 
@@ -93,7 +93,9 @@ class Reports:
 
 
 def _short(event: Event) -> Event:
-    """Return the event without the readings, which the file of measurements has."""
+    """Return the event without what has a file of its own: readings, attached texts."""
+    if isinstance(event, Attached):
+        return replace(event, attachment=replace(event.attachment, text=""))
     if isinstance(event, Looked):
         return replace(event, measured=())
     if isinstance(event, Judged | Held):

@@ -12,6 +12,8 @@ __all__ = ["render"]
 
 _LONGEST_OUTPUT = 2_000
 """Characters of a tool's words; arbitrary. A job summary on GitHub holds 1 MiB, ``deploy.json`` has all of it."""
+_LONGEST_ATTACHMENT = 20_000
+"""Characters of an attached text, for the same reason; the file beside the note has all of it."""
 _AS_CODE = frozenset({"Old image", "New image", "Commit", "Helm revision"})
 _HEADINGS = ("Step", "Actual", "Gate", "Watched", "Requests", "Value", "Limit", "Verdict", "Why")
 
@@ -152,6 +154,10 @@ def _folded(record: Record) -> Iterator[str]:
     asked = list(summary.queries(record))
     if asked:
         yield from _details("Queries", (f"{markdown(name)}\n\n{fence(chr(10).join(q))}\n" for name, q in asked))
+    for each in record.attachments:
+        about = markdown(f"{each.attachment.name} ({each.step})" if each.step else each.attachment.name)
+        text = fence(clip(each.attachment.text, _LONGEST_ATTACHMENT, where=each.file))
+        yield from _details(about, (text, "", f"Beside this note: [{each.file}]({each.file})", ""))
     if record.plan:
         yield from _details("Plan", (fence("\n".join(plain(line) for line in record.plan), "sh"), ""))
     if record.actions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -10,6 +11,7 @@ from pytest_deploy.domain.event import (
     ActionDone,
     ActionFailed,
     ActionStarted,
+    Attached,
     CapabilityOff,
     Decided,
     DeployEnded,
@@ -30,11 +32,17 @@ from pytest_deploy.domain.event import (
     Warned,
     WeightReached,
 )
+from pytest_deploy.domain.found import Attachment
 from pytest_deploy.domain.policy import Answer, Decision
 from pytest_deploy.domain.rollout import KnownGood, RolloutState
 from pytest_deploy.domain.verdict import Verdict
 
-__all__ = ["ActionRecord", "HoldRecord", "Record", "RollbackRecord", "ScenarioRecord", "StepRecord"]
+__all__ = ["ActionRecord", "AttachmentRecord", "HoldRecord", "Record", "RollbackRecord", "ScenarioRecord", "StepRecord"]
+
+ATTACHMENTS = "attachments"
+"""The folder of what is attached, in the deploy's reports."""
+
+_ENDINGS = {"application/json": ".json", "text/markdown": ".md"}
 
 RUNNING = "running"
 """Status of a scenario, step or action that began and has not ended."""
@@ -74,6 +82,19 @@ class ActionRecord:
     status: str = RUNNING
     said: str = ""
     took: timedelta | None = None
+
+
+@dataclass(kw_only=True)
+class AttachmentRecord:
+    """A text of the evidence, and the step that it belongs to.
+
+    Args:
+        file: its name in the deploy's reports.
+    """
+
+    attachment: Attachment
+    step: str
+    file: str
 
 
 @dataclass(kw_only=True)
@@ -119,6 +140,7 @@ class Record:
     plan: tuple[str, ...] = ()
     scenarios: list[ScenarioRecord] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
+    attachments: list[AttachmentRecord] = field(default_factory=list)
     known_good: KnownGood | None = None
     off: list[CapabilityOff] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -147,6 +169,8 @@ class Record:
                 self.plan = event.lines
             case Fact():
                 self.facts[event.name] = event.value
+            case Attached():
+                self._attach(event.attachment)
             case KnownGoodCaptured():
                 self.known_good = event.known_good
             case CapabilityOff():
@@ -195,6 +219,14 @@ class Record:
             scenario.steps.append(StepRecord(keyword=event.keyword, text=event.text, place=event.place))
         step = scenario.steps[-1]
         step.status, step.detail, step.took = event.status, event.detail, event.took
+
+    def _attach(self, attachment: Attachment) -> None:
+        steps = self.scenarios[-1].steps if self.scenarios else []
+        step = f"{steps[-1].keyword} {steps[-1].text}" if steps else ""
+        number = len(self.attachments) + 1
+        name = re.sub(r"[^a-z0-9]+", "-", attachment.name.lower()).strip("-")[:60]
+        file = f"{ATTACHMENTS}/{number:02d}-{name or 'text'}{_ENDINGS.get(attachment.media_type, '.txt')}"
+        self.attachments.append(AttachmentRecord(attachment=attachment, step=step, file=file))
 
     def _scenario(self, title: str) -> ScenarioRecord:
         """Return the scenario that is running; one that never began (its set-up failed, or not run) is added."""

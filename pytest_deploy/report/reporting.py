@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pytest_deploy.domain.event import (
+    Attached,
     Decided,
     DeployEnded,
     DeployStarted,
@@ -102,6 +103,8 @@ class Reporting:
         if isinstance(clean, Looked) and self.record is not None:
             first = self.record.started
             self._guarded("the measurements", lambda: self._reports.measure(clean, first))
+        if isinstance(clean, Attached):
+            self._guarded("an attachment", self._keep)
         if isinstance(clean, Judged):
             self._guarded("the pictures", self._draw)
         if isinstance(clean, Held | Decided | Stopped | RollbackEnded | DeployEnded):
@@ -154,6 +157,12 @@ class Reporting:
         write("deploy.json", lambda: json.dumps(deploy_json(record), indent=2) + "\n")
         write("report.html", lambda: page.render(record))
         write(f"{plot.FOLDER}/{overview.NAME}", lambda: overview.render(record))
+
+    def _keep(self) -> None:
+        """Write the newest attached text, whole."""
+        if self.record is not None:
+            newest = self.record.attachments[-1]
+            self._reports.write(newest.file, newest.attachment.text)
 
     def _draw(self) -> None:
         """Write the picture of the newest verdict at once: what is killed later has it."""

@@ -26,9 +26,9 @@ def plain(text: str, *, lines: bool = False) -> str:
     return clean if lines else _SPACE.sub(" ", clean).strip()
 
 
-def clip(text: str, limit: int) -> str:
-    """Return the text, at most ``limit`` characters of it; what is cut is counted."""
-    return text if len(text) <= limit else f"{text[:limit]} ... ({len(text) - limit} characters more in deploy.json)"
+def clip(text: str, limit: int, *, where: str = "deploy.json") -> str:
+    """Return the text, at most ``limit`` characters of it; what is cut is counted, and stands ``where``."""
+    return text if len(text) <= limit else f"{text[:limit]} ... ({len(text) - limit} characters more in {where})"
 
 
 def markdown(text: str) -> str:

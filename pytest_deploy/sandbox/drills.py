@@ -9,19 +9,21 @@ stand-ins, and say so.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from pytest_deploy.domain.action import HelmRollback, HelmUninstall, HelmUpgrade, Purpose, RolloutPatch, Target
 from pytest_deploy.domain.fault import Fault, FaultKind
+from pytest_deploy.domain.found import Found
 from pytest_deploy.domain.measurement import Objective, Reading, Subject
-from pytest_deploy.domain.release import Digest, Environment, ImageRef
+from pytest_deploy.domain.permissions import Resource
+from pytest_deploy.domain.release import Environment
 from pytest_deploy.domain.rollout import ClusterIdentity, Permission, Pod, RolloutState
-from pytest_deploy.errors import Faulted, GateBreach, Refused, ToolFailed, Unreachable
-from pytest_deploy.ports import Capability, Clock, Cluster, Helm, Metrics, Ports, Traffic
-from pytest_deploy.sandbox import local
+from pytest_deploy.errors import Faulted, Refused, Unreachable
+from pytest_deploy.ports import Clock, Cluster, Helm, Metrics, Ports, Traffic
+from pytest_deploy.sandbox import local, stand_ins
 from pytest_deploy.sandbox.life import pause, resume
 from pytest_deploy.sandbox.stack import Stack
 
@@ -46,14 +48,18 @@ def with_faults(stack: Stack, ports: Ports, environment: Environment, service: s
         sections: of deploy.yaml; those that the sandbox has no real part for get a stand-in.
     """
     faults = _Faults(stack=stack, clock=ports.clock, service=service, namespace=environment.namespace)
+    registry = stand_ins.Registry(faults)
     return replace(
         ports,
         cluster=_Cluster(ports.cluster, faults),
         helm=_Helm(ports.helm, faults, environment.name),
         traffic=_Traffic(ports.traffic, faults, environment.name),
         metrics=_Metrics(ports.metrics, faults, ports.clock),
-        builder=_Builder(faults) if "build" in sections else None,
-        capabilities={name: _stand_in(name, faults) for name in sections if name in _NO_ANSWER},
+        builder=registry if "build" in sections else None,
+        signer=registry if "sign" in sections else None,
+        records=registry if "record" in sections else None,
+        approvals=ports.approvals or (stand_ins.Approver(faults) if "approval" in sections else None),
+        capabilities={**ports.capabilities, **stand_ins.capabilities(sections, faults)},
         faults=faults,
     )
 
@@ -168,9 +174,19 @@ class _Cluster:
         _delay(self.faults)
         return self.real.identity(environment)
 
+    def account(self, environment: Environment) -> Any:
+        return self.real.account(environment)
+
     def denied(self, environment: Environment, permissions: Sequence[Permission]) -> tuple[Permission, ...]:
         _delay(self.faults)
         return self.real.denied(environment, permissions)
+
+    def objects(self, environment: Environment, resource: Resource, name: str = "") -> Any:
+        _delay(self.faults)
+        return self.real.objects(environment, resource, name)
+
+    def resources(self, environment: Environment, manifests: Sequence[Any]) -> Any:
+        return self.real.resources(environment, manifests)
 
     def pods(self, target: Target, service: str) -> tuple[Pod, ...]:
         _delay(self.faults)
@@ -179,6 +195,12 @@ class _Cluster:
             if any(not pod.ready for pod in pods):
                 self.faults.hit(kind)
         return pods
+
+    def blocked(self, target: Target) -> str:
+        return self.real.blocked(target)
+
+    def last_words(self, target: Target, pod: Pod) -> Found:
+        return self.real.last_words(target, pod)
 
 
 @dataclass(frozen=True)
@@ -220,6 +242,12 @@ class _Helm:
 
     def manifest(self, release: Target) -> Any:
         return self.real.manifest(release)
+
+    def crds(self, chart: str) -> Any:
+        return self.real.crds(chart)
+
+    def record_size(self, upgrade: HelmUpgrade) -> int:
+        return self.real.record_size(upgrade)
 
     def execute(self, action: HelmUpgrade | HelmRollback | HelmUninstall) -> str:
         ours = action.target.environment == self.environment
@@ -263,64 +291,6 @@ class _Metrics:
     def _delay(self) -> None:
         if self.faults.hit(FaultKind.PROMETHEUS_SLOW):
             self.clock.sleep(_PROMETHEUS_DELAY)
-
-
-@dataclass(frozen=True)
-class _Builder:
-    faults: _Faults
-
-    def build(self, image: ImageRef) -> Digest:
-        if self.faults.hit(FaultKind.REGISTRY_DOWN):
-            raise Unreachable("the registry does not answer (stand-in)", hint="see whether the registry is up")
-        if image.digest is None:
-            raise Refused("the sandbox builds no image", hint="give it by digest")
-        return image.digest
-
-
-def _stand_in(section: str, faults: _Faults) -> Capability:
-    kind, fail = _NO_ANSWER[section]
-
-    def ask(subject: str) -> str:
-        if kind is not None and faults.hit(kind):
-            fail(subject)
-        return f"{subject}: stand-in, nothing was asked"
-
-    return ask
-
-
-def _no_scan(subject: str) -> None:
-    raise ToolFailed(f"the scan of {subject} gave no answer (stand-in); that is not clean")
-
-
-def _open(subject: str) -> None:
-    raise GateBreach(f"an incident tagged {subject} is open (stand-in)", cause="incident open")
-
-
-def _denied(subject: str) -> None:
-    raise GateBreach(f"{subject} was not approved (stand-in)", cause="approval denied")
-
-
-def _no_chat(subject: str) -> None:
-    raise Unreachable(f"{subject}: the chat does not answer (stand-in)")
-
-
-def _never(subject: str) -> None:
-    raise AssertionError(subject)
-
-
-_NO_ANSWER: dict[str, tuple[FaultKind | None, Callable[[str], None]]] = {
-    "scan": (FaultKind.SCANNER_DOWN, _no_scan),
-    "incidents": (FaultKind.INCIDENT_OPEN, _open),
-    "approval": (FaultKind.APPROVAL_DENIED, _denied),
-    "chat": (FaultKind.NOTIFIER_DOWN, _no_chat),
-    "sign": (None, _never),
-    "tests": (None, _never),
-    "smoke": (None, _never),
-    "tickets": (None, _never),
-    "chart_checks": (None, _never),
-    "checklist": (None, _never),
-}
-"""What the sandbox has no real part for: the fault that takes its answer away, and how."""
 
 
 def _delay(faults: _Faults) -> None:

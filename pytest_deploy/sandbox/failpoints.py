@@ -161,6 +161,12 @@ class _Helm:
         self.failpoint.check(f"helm get manifest of {release}")
         return self.real.manifest(release)
 
+    def crds(self, chart: str) -> tuple[Mapping[str, Json], ...]:
+        return self.real.crds(chart)
+
+    def record_size(self, upgrade: HelmUpgrade) -> int:
+        return self.real.record_size(upgrade)
+
     def execute(self, action: HelmUpgrade | HelmRollback | HelmUninstall) -> str:
         self.failpoint.check(action.summary)
         return self.real.execute(action)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from pytest_deploy.errors import Refused, ToolFailed
 from pytest_deploy.io import daemon
-from pytest_deploy.sandbox import node_runtime, parts
+from pytest_deploy.sandbox import kind, node_runtime, parts
 from pytest_deploy.sandbox.backend import Backend
 from pytest_deploy.sandbox.kwok import Kwok
 from pytest_deploy.sandbox.node import Node, clear
 from pytest_deploy.sandbox.place import folder_of, locked
 from pytest_deploy.sandbox.stack import HEALTHY, Stack, load, save, with_health
-from pytest_deploy.sandbox.tools import toolbox
+from pytest_deploy.sandbox.tools import Toolbox, toolbox
 
 __all__ = ["down", "load_image", "pause", "resume", "status", "up"]
 
@@ -35,7 +35,7 @@ def up(name: str = "default", *, backend: str | None = None, say: Say = _silent)
     release has built, is removed first.
 
     Args:
-        backend: "kwok" or "node"; None: what the stack has that is up, else kwok.
+        backend: "kwok", "node" or "kind"; None: what the stack has that is up, else kwok.
         say: is told what happens, a line at a time.
 
     Raises:
@@ -96,8 +96,10 @@ def load_image(archive: Path, name: str = "default") -> None:
     """
     stack = load(folder_of(name))
     if stack is None or stack.backend != "node":
-        seen = "not up" if stack is None else f"up with the back end {stack.backend}, whose pods run nothing"
-        raise Refused(f"sandbox {name} is {seen}", hint=f"pytest-deploy sandbox up --backend node --name {name}")
+        seen = "not up" if stack is None else f"up with the back end {stack.backend}, which is no real node of ours"
+        more = f"; kind load image-archive {archive} --name {kind.cluster_name(name)}"
+        hint = f"pytest-deploy sandbox up --backend node --name {name}"
+        raise Refused(f"sandbox {name} is {seen}", hint=hint + (more if stack and stack.backend == "kind" else ""))
     node_runtime.load_image(stack.kwok_workdir, archive)
 
 
@@ -127,7 +129,12 @@ def _process(component: str, name: str) -> daemon.Daemon:
 
 
 def _backend(name: str) -> Backend:
-    return Node(tools=toolbox()) if name == "node" else Kwok(tools=toolbox())
+    made: dict[str, Callable[[Toolbox], Backend]] = {
+        "kwok": lambda tools: Kwok(tools=tools),
+        "node": lambda tools: Node(tools=tools),
+        "kind": lambda tools: kind.Kind(tools=tools),
+    }
+    return made[name](toolbox())
 
 
 def _make_whole(name: str, folder: Path, backend: Backend, former: Stack | None, say: Say) -> Stack:
@@ -149,5 +156,6 @@ def _remove(folder: Path) -> None:
     daemon.stop([*known, *daemon.started_with(parts.MARK, str(folder))], grace_s=_GRACE_S)
     daemon.stop(daemon.started_with(parts.MARK, str(folder)), grace_s=_GRACE_S)
     clear(folder.name)
+    kind.clear(toolbox(), folder)
     if folder.exists():
         shutil.rmtree(folder)

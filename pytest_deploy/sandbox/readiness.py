@@ -22,6 +22,9 @@ _LIMIT_S = 45
 _POLL = timedelta(milliseconds=100)
 _LOG_TAIL = 1500
 
+_NODES = {"kwok": "kwok-controller", "node": "kubelet", "kind": "the node's container"}
+"""Who makes nodes Ready, by back end."""
+
 Probe = Callable[[], str]
 """Returns what is still missing, in words; empty: it is ready."""
 
@@ -49,7 +52,7 @@ def wait(stack: Stack, namespaces: Sequence[str]) -> None:
 
 def _probes(stack: Stack, namespaces: Sequence[str]) -> Iterator[tuple[str, Probe]]:
     yield "kube-apiserver", lambda: _ask(stack, "/readyz") and ""
-    yield "kubelet" if "kubelet" in stack.daemons else "kwok-controller", lambda: _node(stack)
+    yield _NODES[stack.backend], lambda: _node(stack)
     for name in namespaces:
         path = f"/api/v1/namespaces/{name}/serviceaccounts/default"
         yield "kube-controller-manager", lambda path=path: _ask(stack, path) and ""  # type: ignore[misc]  # bound now
@@ -92,7 +95,7 @@ def _leader(stack: Stack) -> str:
 
 
 def _check_alive(stack: Stack, component: str) -> None:
-    if not stack.daemons[component].alive:
+    if component in stack.daemons and not stack.daemons[component].alive:
         msg = f"{component} of sandbox {stack.name} ended by itself"
         raise ToolFailed(msg + _tail(stack, component), hint=f"see the logs below {stack.folder}")
 

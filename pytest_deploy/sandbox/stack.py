@@ -55,9 +55,14 @@ class Stack:
     components: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def parts(self) -> tuple[str, ...]:
+        """Its components: its processes, and the API server where a Docker engine runs it."""
+        return (*self.daemons, *(("kube-apiserver",) if self.backend == "kind" else ()))
+
+    @property
     def healthy(self) -> bool:
         """Whether each component was looked at and found healthy."""
-        return set(self.components) == set(self.daemons) and set(self.components.values()) == {HEALTHY}
+        return set(self.components) == set(self.parts) and set(self.components.values()) == {HEALTHY}
 
     def to_json(self) -> dict[str, object]:
         """Return what ``sandbox status --json`` prints."""
@@ -107,11 +112,11 @@ def load(folder: Path) -> Stack | None:
 
 def with_health(stack: Stack) -> Stack:
     """Return the stack with what each component is found to be now."""
-    return replace(stack, components={name: _health(stack, name) for name in stack.daemons})
+    return replace(stack, components={name: _health(stack, name) for name in stack.parts})
 
 
 def _health(stack: Stack, component: str) -> str:
-    if not stack.daemons[component].alive:
+    if component in stack.daemons and not stack.daemons[component].alive:
         return "gone"
     if component not in _PROBES:
         return HEALTHY

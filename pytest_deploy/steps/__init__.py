@@ -5,5 +5,5 @@ A team's own steps live in ``steps/`` beside or above its features and look the 
 
 from __future__ import annotations
 
-MODULES = ("release", "preflight", "build", "staging", "canary", "gates", "afterwards", "drill")
+MODULES = ("release", "preflight", "record", "build", "staging", "gitops", "canary", "gates", "afterwards", "drill")
 """The files of the vocabulary, in the order of a deploy; the plugin registers each."""

@@ -9,10 +9,12 @@ from pytest_deploy.engine.deploy import Deploy
 
 __all__: list[str] = []
 
+_SEVERITY = '"(?:UNKNOWN|LOW|MEDIUM|HIGH|CRITICAL)"'
+
 
 @when("the image is built, pushed and signed")
 def built(deploy: Deploy) -> None:
-    """Build and push the image. Off without the section ``build``: the image is then given by digest.
+    """Build, push and sign the image. Off without the section ``build``: the image is then given by digest.
 
     Example:
         When the image is built, pushed and signed
@@ -37,10 +39,10 @@ def verified(deploy: Deploy) -> None:
     Example:
         Then its signature, provenance and SBOM are verified
     """
-    deploy.run(lambda: phases.check(deploy, "sign", deploy.image.pinned))
+    deploy.run(lambda: phases.verify(deploy))
 
 
-@then(parsers.re(r'it has no (?P<severities>"[A-Z]+"(?:(?:, | or )"[A-Z]+")*) vulnerability'))
+@then(parsers.re(rf"it has no (?P<severities>{_SEVERITY}(?:(?:, | or ){_SEVERITY})*) vulnerability"))
 def scanned(deploy: Deploy, severities: str) -> None:
     """Scan the image by digest; a scanner that could not scan is never clean. Off without ``scan``.
 
@@ -67,4 +69,4 @@ def chart(deploy: Deploy) -> None:
     Example:
         Then the chart passes lint and strict schema validation
     """
-    deploy.run(lambda: phases.check(deploy, "chart_checks", str(deploy.release.chart_path)))
+    deploy.run(lambda: phases.check(deploy, "chart_checks", deploy.image.pinned))

@@ -11,9 +11,20 @@ from typing import Protocol, cast
 from pytest_deploy.domain.measurement import Kind, Objective
 from pytest_deploy.domain.plan import Gate, Stage, gates_of
 from pytest_deploy.domain.slo import Slo
-from pytest_deploy.steps import canary, drill, gates, release, staging
+from pytest_deploy.steps import canary, drill, gates, record, release, staging
 
-__all__ = ["StepAsked", "bound_for", "installs", "is_deploy", "is_drill", "place_of", "stages", "uses_faults"]
+__all__ = [
+    "StepAsked",
+    "bound_for",
+    "installs",
+    "is_deploy",
+    "is_drill",
+    "needs_candidate",
+    "place_of",
+    "stages",
+    "uses_faults",
+    "weighs",
+]
 
 
 class StepAsked(Protocol):
@@ -71,6 +82,16 @@ def is_drill(steps: Iterable[StepAsked]) -> bool:
 def installs(steps: Iterable[StepAsked]) -> tuple[str, ...]:
     """Return the environments where the release is installed before it goes to its own, in order."""
     return tuple(str(step.args["environment"]) for step in steps if step.function is staging.installed)
+
+
+def weighs(steps: Iterable[StepAsked]) -> bool:
+    """Whether the feature gives traffic to a canary."""
+    return any(step.function in (canary.traffic, canary.promoted_through) for step in steps)
+
+
+def needs_candidate(steps: Iterable[StepAsked]) -> bool:
+    """Whether the feature asks for a release candidate's record."""
+    return any(step.function is record.verified for step in steps)
 
 
 def uses_faults(steps: Iterable[StepAsked]) -> tuple[StepAsked, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_bdd import given, parsers
 
-from pytest_deploy.engine import measurable, phases, preflight
+from pytest_deploy.engine import measurable, phases, preflight, windows
 from pytest_deploy.engine.deploy import Deploy
 
 __all__: list[str] = []
@@ -47,7 +47,7 @@ def no_incident(deploy: Deploy, tag: str) -> None:
     Example:
         Given no open incident is tagged "service:checkout-api"
     """
-    deploy.run(lambda: phases.check(deploy, "incidents", tag))
+    deploy.run(lambda: preflight.run(deploy, "incidents", lambda it: phases.check(it, "incidents", tag)))
 
 
 @given("the deploy account may do, and undo, everything this deploy does")
@@ -67,7 +67,19 @@ def checklist(deploy: Deploy) -> None:
     Example:
         Given the deployment checklist is complete
     """
-    deploy.run(lambda: phases.check(deploy, "checklist", deploy.release.service))
+    deploy.run(
+        lambda: preflight.run(deploy, "checklist", lambda it: phases.check(it, "checklist", deploy.release.service))
+    )
+
+
+@given("no freeze is in force")
+def no_freeze(deploy: Deploy) -> None:
+    """Check the freezes of deploy.yaml's windows; one that begins before the gates are done counts, too.
+
+    Example:
+        Given no freeze is in force
+    """
+    deploy.run(lambda: preflight.run(deploy, "freeze", windows.not_frozen))
 
 
 @given("every gate of this feature can be judged")
@@ -87,4 +99,4 @@ def budget(deploy: Deploy, service: str) -> None:
     Example:
         Given the error budget of "checkout-api" is not burning
     """
-    deploy.run(lambda: measurable.budget_not_burning(deploy))
+    deploy.run(lambda: preflight.run(deploy, "budget", measurable.budget_not_burning))

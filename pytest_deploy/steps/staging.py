@@ -7,7 +7,8 @@ from datetime import timedelta
 from pytest_bdd import parsers, then, when
 
 from pytest_deploy.domain.quantity import parse_duration
-from pytest_deploy.engine import phases, staging
+from pytest_deploy.domain.record import STAGING
+from pytest_deploy.engine import asking, phases, record, staging
 from pytest_deploy.engine.deploy import Deploy
 
 __all__: list[str] = []
@@ -20,7 +21,7 @@ def installed(deploy: Deploy, environment: str) -> str:
     Example:
         When the release is installed on "staging"
     """
-    deploy.run(lambda: staging.install(deploy, environment))
+    deploy.run(lambda: record.once(deploy, "install", environment, lambda: staging.install(deploy, environment)))
     return environment
 
 
@@ -34,7 +35,9 @@ def pods_run(deploy: Deploy, installed_on: str, duration: timedelta) -> None:
     Example:
         Then every pod runs the pinned digest within 5 minutes
     """
-    deploy.run(lambda: staging.pods_run(deploy, installed_on, duration))
+    deploy.run(
+        lambda: record.once(deploy, STAGING, installed_on, lambda: staging.pods_run(deploy, installed_on, duration))
+    )
 
 
 @then("the smoke test passes")
@@ -45,7 +48,7 @@ def smoke(deploy: Deploy, installed_on: str) -> None:
         Then the smoke test passes
     """
     url = staging.environment(deploy, installed_on).base_url or installed_on
-    deploy.run(lambda: phases.check(deploy, "smoke", url))
+    deploy.run(lambda: phases.check(deploy, "smoke", f"{url} {deploy.image.pinned}"))
 
 
 @then(parsers.parse('"{environment}" is approved for this digest by one of its approvers'))
@@ -55,10 +58,4 @@ def approved(deploy: Deploy, environment: str) -> None:
     Example:
         Then "prod" is approved for this digest by one of its approvers
     """
-    named = staging.environment(deploy, environment).approvers
-    if named and "approval" not in deploy.ports.capabilities:
-        deploy.warn(
-            f"environments.{environment}.approvers names {', '.join(named)}, "
-            "but nobody was asked: deploy.yaml has no 'approval' section"
-        )
-    deploy.run(lambda: phases.check(deploy, "approval", deploy.image.pinned))
+    deploy.run(lambda: asking.ask(deploy, environment))

@@ -107,7 +107,7 @@ def test_a_feature_with_a_typo_is_refused_as_lint_does(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("weight,gate,t_s,total,bad\n5,error rate,60,10,1\n", "utf-8")
     status, _, err = gate("check", str(bad), "--series", str(tmp_path / "s.csv"), "--deploy-config", "deploy.yaml")
     assert status == 4
-    assert "bad.feature:34" in err
+    assert "bad.feature:37" in err
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from pytest_deploy.domain.action import RolloutPatch, Target
+from pytest_deploy.domain.action import Json, RolloutPatch, Target
+from pytest_deploy.domain.found import Found
 from pytest_deploy.domain.measurement import Kind, Objective, Reading, Subject
+from pytest_deploy.domain.permissions import Resource
 from pytest_deploy.domain.release import Environment
-from pytest_deploy.domain.rollout import ClusterIdentity, Permission, Pod, RolloutState
+from pytest_deploy.domain.rollout import Account, ClusterIdentity, Permission, Pod, RolloutState
 from pytest_deploy.rehearsal.cluster import RehearsedCluster, RehearsedTraffic
 from tests.simulator.audit import Audit
 from tests.simulator.process import Process
@@ -49,13 +51,37 @@ class SimCluster:
         """Return which cluster answers."""
         return self._process.call("identity", lambda: self._cluster.identity(environment))
 
+    def account(self, environment: Environment) -> Account:
+        """Return who asks."""
+        return self._process.call("account", lambda: self._cluster.account(environment))
+
     def denied(self, environment: Environment, permissions: Sequence[Permission]) -> tuple[Permission, ...]:
-        """Return nothing."""
+        """Return what a deploy account must not have."""
         return self._process.call("denied", lambda: self._cluster.denied(environment, permissions))
+
+    def objects(
+        self, environment: Environment, resource: Resource, name: str = ""
+    ) -> tuple[Mapping[str, Json], ...] | None:
+        """Return nothing."""
+        return self._process.call("objects", lambda: self._cluster.objects(environment, resource, name))
+
+    def resources(
+        self, environment: Environment, manifests: Sequence[Mapping[str, Json]]
+    ) -> frozenset[tuple[str, str]]:
+        """Return the kinds."""
+        return self._process.call("resources", lambda: self._cluster.resources(environment, manifests))
 
     def pods(self, target: Target, service: str) -> tuple[Pod, ...]:
         """Return the pods."""
         return self._process.call("pods", lambda: self._cluster.pods(target, service))
+
+    def blocked(self, target: Target) -> str:
+        """Return nothing."""
+        return self._process.call("blocked", lambda: self._cluster.blocked(target))
+
+    def last_words(self, target: Target, pod: Pod) -> Found:
+        """Return its words."""
+        return self._process.call("last words", lambda: self._cluster.last_words(target, pod))
 
 
 class SimTraffic:

@@ -153,7 +153,7 @@ def test_each_deploy_yaml_is_taken(tmp_path: Path, block: str) -> None:
 def _files(value: Any) -> Iterator[str]:
     """Yield the files that must exist beside deploy.yaml."""
     for key, below in value.items() if isinstance(value, dict) else ():
-        if key in {"ca_file", "cert_file", "key_file", "checklist"}:
+        if key in {"ca_file", "cert_file", "key_file", "checklist", "ignore_file", "public_key", "trusted_root"}:
             yield below
         yield from _files(below)
 
@@ -274,10 +274,12 @@ def _plain(annotation: Any) -> Any:
 
 
 def _model_of(annotation: Any) -> tuple[type[BaseModel] | None, str]:
-    """Return the section that a key holds; with ``NAME.`` where it holds several by name."""
+    """Return the section that a key holds; with ``NAME.`` where it holds several by name, ``N.`` where a list."""
     kind, many = _plain(annotation), ""
     if get_origin(kind) is Mapping:
         kind, many = _plain(get_args(kind)[1]), "NAME."
+    elif get_origin(kind) is tuple:
+        kind, many = _plain(get_args(kind)[0]), "N."
     return (kind, many) if isinstance(kind, type) and issubclass(kind, BaseModel) else (None, "")
 
 
@@ -285,7 +287,7 @@ def _type(annotation: Any) -> str:
     kind, origin = _plain(annotation), get_origin(_plain(annotation))
     section, many = _model_of(annotation)
     if section is not None:
-        return "sections by name" if many else "section"
+        return {"NAME.": "sections by name", "N.": "list of sections", "": "section"}[many]
     if origin is Literal:
         return " or ".join(f"`{each}`" for each in get_args(kind))
     if origin is tuple:
@@ -294,7 +296,7 @@ def _type(annotation: Any) -> str:
         return "mapping"
     if issubclass(kind, StrEnum):
         return " or ".join(f"`{each}`" for each in kind)
-    return {int: "whole number", float: "number", str: "text", Path: "path"}[kind]
+    return {int: "whole number", float: "number", str: "text", bool: "yes or no", Path: "path"}[kind]
 
 
 def _default(field: FieldInfo) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pytest_deploy.adapters.prometheus.alerts import alert_problems, firing_alerts
 from pytest_deploy.adapters.prometheus.counts import Counts, classic_latency, error_rate, native_latency
+from pytest_deploy.adapters.prometheus.firing import FiringAlerts
 from pytest_deploy.adapters.prometheus.named import BUILT_IN, RESTARTS_OF_NEW_PODS, newest, samples, ships, text_of
 from pytest_deploy.adapters.prometheus.own import OwnQueries, own_problems
 from pytest_deploy.adapters.prometheus.problems import (
@@ -143,6 +144,14 @@ class Prometheus:
         other = copy.copy(self)
         other._past = now  # noqa: SLF001 - a copy of our own
         return other
+
+    def firing_alerts(self, service_label: str | None = None) -> FiringAlerts:
+        """Return who tells, by name, which alerts of a service fire.
+
+        Args:
+            service_label: of the alerts; None: that of the metrics.
+        """
+        return FiringAlerts(self._api, service_label=label_name(service_label or self._selection.service_label))
 
     @property
     def scrape_interval(self) -> timedelta:

@@ -4,6 +4,7 @@ Subclass a contract in a test file and give it its fixture: ``world``, a fresh `
 ``journal``, an empty one.
 """
 
+from pytest_deploy.testing.contracts.approvals import ApprovalsContract, ApprovalsWorld
 from pytest_deploy.testing.contracts.cluster import ClusterContract
 from pytest_deploy.testing.contracts.helm import HelmContract
 from pytest_deploy.testing.contracts.journal import JournalContract
@@ -16,6 +17,8 @@ __all__ = [
     "NEW",
     "OLD",
     "STEPS",
+    "ApprovalsContract",
+    "ApprovalsWorld",
     "ClusterContract",
     "HelmContract",
     "JournalContract",

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from pytest_deploy.domain.permissions import Resource
 from pytest_deploy.domain.rollout import Permission, Pod
 from pytest_deploy.errors import Refused
 from pytest_deploy.testing.contracts.world import NEW, OnRelease, World
@@ -38,6 +39,31 @@ class ClusterContract(OnRelease):
             for resource in ("rollouts", "rollouts/status")
         ]
         assert world.ports.cluster.denied(world.environment, asked) == ()
+
+    def test_the_server_knows_who_asks(self, world: World) -> None:
+        """The account has a name and groups, twice the same."""
+        first = world.ports.cluster.account(world.environment)
+        assert first.user
+        assert "system:authenticated" in first.groups
+        assert first == world.ports.cluster.account(world.environment)
+
+    def test_what_is_not_there_is_told_from_what_may_not_be_read(self, world: World) -> None:
+        """No quota is in the namespace, nor an object of this name, nor such a kind: each is (), and no error."""
+        cluster = world.ports.cluster
+        quotas = Resource(group="", version="v1", plural="resourcequotas")
+        assert cluster.objects(world.environment, quotas) == ()
+        assert cluster.objects(world.environment, quotas, "not-there") == ()
+        unknown = Resource(group="example.com", version="v1", plural="things", namespaced=False)
+        assert cluster.objects(world.environment, unknown, "not-there") == ()
+
+    def test_kinds_have_their_plurals(self, world: World) -> None:
+        """Each kind of the release's manifests is told as RBAC names it."""
+        manifests = [
+            {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout"},
+            {"apiVersion": "v1", "kind": "Service"},
+        ]
+        found = world.ports.cluster.resources(world.environment, manifests)
+        assert found == {("argoproj.io", "rollouts"), ("", "services")}
 
     def test_the_pods_are_those_of_the_rollout(self, world: World) -> None:
         """At rest each pod of the Rollout is ready, runs its image and carries the stable version's hash."""

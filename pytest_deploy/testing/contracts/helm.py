@@ -38,6 +38,15 @@ class HelmContract(OnRelease):
         self.start_canary(world)
         assert [(r.number, r.status) for r in helm.history(release)] == [(1, "superseded"), (2, "deployed")]
 
+    def test_what_helm_would_store_is_measured(self, world: World) -> None:
+        """The record has a size, and measuring it installs nothing; this chart brings no CRDs."""
+        helm, release = world.ports.helm, self.release(world)
+        before = helm.history(release)
+        planned = world.upgrade_to(NEW, base_revision=1)
+        assert 100 < helm.record_size(planned) < 900 * 1024
+        assert helm.crds(planned.chart) == ()
+        assert helm.history(release) == before
+
     def test_an_upgrade_leaves_the_canary_to_us(self, world: World) -> None:
         """Atomic flags and all: after Helm has ended, the canary still waits, and nothing was reverted."""
         self.start_canary(world)

@@ -29,6 +29,7 @@ class Rig:
         self.server = ApiServer(self.clock, ahead=ahead)
         self.server.put(ROLLOUT, {"metadata": {"name": "web"}})
         self.open: set[str] = set()
+        self.runs: dict[str, str] = {}
         self.processes: list[Lease] = []
 
     def process(self, deploy_id: str = "d") -> Lease:
@@ -42,6 +43,7 @@ class Rig:
             is_open=self.open.__contains__,
             lease=timedelta(seconds=60),
             renew=timedelta(seconds=5),
+            still_runs=lambda by: self.runs.get(by, ""),
         )
         self.processes.append(made)
         return made
@@ -362,3 +364,17 @@ def test_a_reader_that_gets_no_answer_does_not_know(rig: Rig) -> None:
     rig.fails("GET")
     with pytest.raises(Unreachable):
         rig.process().look()
+
+
+def test_whose_ci_run_is_in_progress_is_not_recovered_under(rig: Rig) -> None:
+    """Its lease has expired, but its runner may only be cut off: refused until the run has ended."""
+    rig.process().acquire()
+    rig.end()
+    rig.run(61)
+    rig.open.add("d")
+    rig.runs["ann"] = "its CI run https://github.com/acme/web/actions/runs/7 is still in_progress"
+    with pytest.raises(LockHeld, match=r"runs/7 is still in_progress: its process may only be cut off") as held:
+        rig.process().acquire(takeover=True)
+    assert held.value.holder == "d"
+    rig.runs.clear()
+    assert rig.process().acquire(takeover=True) == 2

@@ -70,8 +70,8 @@ def test_problems_name_the_option(refused: Callable[..., list[str]]) -> None:
     assert problems == [
         'deploy.yaml:6:1: owner: found the number 5; text is wanted (put it in quotes), such as "checkout-team"',
         "--deploy-set slo.error_rate_max=5: slo.error_rate_max: 5 is no ratio: between 0 and 1 (0.005 is 0.50 %)",
-        '--deploy-set tests.x=1: tests.commands: it is missing, such as ["make test"]',
-        "--deploy-set tests.x=1: tests.x: there is no such key; known here: commands",
+        '--deploy-set tests.x=1: tests.commands: it is missing, such as ["make test", "make integration-test"]',
+        "--deploy-set tests.x=1: tests.x: there is no such key; known here: commands, junit, env, timeout_minutes",
         "--deploy-set canary_steps.0=1: canary_steps is no mapping: set it as a whole",
         "--deploy-set nonsense: 'nonsense': a dot or = is wanted after 'nonsense'",
     ]

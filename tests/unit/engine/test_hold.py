@@ -138,7 +138,7 @@ def test_a_breach_meanwhile_ends_the_hold(bench: Benches) -> None:
         return None
 
     made.alter("journal", decision=decision)
-    with pytest.raises(GateBreach, match="while it was held the breach became clear") as breach:
+    with pytest.raises(GateBreach, match="while a person was waited for the breach became clear") as breach:
         made.judge(5)
     assert breach.value.at == "5%"
     assert made.world.clock.now() < made.told(Held)[0].deadline - timedelta(minutes=10)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.domain.event import CapabilityOff, Fact, Judged, Warned
+from pytest_deploy.domain.event import Attached, CapabilityOff, Fact, Judged, Warned
+from pytest_deploy.domain.found import Attachment, Found
 from pytest_deploy.domain.release import ImageRef
 from pytest_deploy.domain.rollout import HelmRevision
 from pytest_deploy.engine import gates, phases
@@ -32,7 +33,7 @@ def test_the_digest_comes_from_the_registry(bench: Benches) -> None:
     made = bench(release=UNPINNED, sections=("build",))
     assert made.deploy.digest is None
     phases.build(made.deploy)
-    assert made.deploy.step_detail == made.deploy.digest
+    assert made.deploy.step_detail == f"{made.deploy.image.pinned}, not signed: deploy.yaml has no 'sign' section"
     assert made.deploy.image.pinned == f"ghcr.io/acme/api@{made.deploy.digest}"
     assert made.done() == ["build and"]
     assert made.deploy.tx.undos == ()
@@ -64,6 +65,7 @@ def test_what_is_off_passes_and_is_said(bench: Benches, section: str) -> None:
     act: dict[str, Callable[[], None]] = {
         "build": lambda: phases.build(made.deploy),
         "chat": lambda: phases.tell(made.deploy, "chat", "chat", "the note"),
+        "sign": lambda: phases.verify(made.deploy),
         "tickets": lambda: phases.tell(made.deploy, "tickets", "tickets", "close it"),
     }
     act.get(section, lambda: phases.check(made.deploy, section, "it"))()
@@ -77,13 +79,10 @@ def test_what_is_off_passes_and_is_said(bench: Benches, section: str) -> None:
 
 
 def test_a_capability_answers(bench: Benches) -> None:
-    """What it found is the step's detail; an approval is in the record too."""
-    made = bench(sections=("scan", "approval"))
+    """What it found is the step's detail."""
+    made = bench(sections=("scan",))
     phases.check(made.deploy, "scan", NEW)
     assert made.deploy.step_detail == f"rehearsed: no vulnerability in {NEW}"
-    assert "approver" not in facts(made)
-    phases.check(made.deploy, "approval", NEW)
-    assert facts(made)["approver"] == made.deploy.step_detail
     assert made.deploy.step_status == "passed"
 
 
@@ -91,7 +90,6 @@ def test_a_capability_answers(bench: Benches) -> None:
     ("section", "fault", "error", "cause"),
     [
         ("incidents", "incident open", GateBreach, "incident open"),
-        ("approval", "approval denied", GateBreach, "approval denied"),
         ("scan", "scanner down", ToolFailed, "scan"),
     ],
 )
@@ -104,7 +102,6 @@ def test_no_and_no_answer_both_stop(
     with pytest.raises(error) as raised:
         phases.check(made.deploy, section, "api")
     assert getattr(raised.value, "cause", None) == cause
-    assert "approver" not in facts(made)
 
 
 def test_telling_is_journalled(bench: Benches) -> None:
@@ -123,6 +120,62 @@ def test_who_cant_be_told_changes_no_outcome(bench: Benches) -> None:
     phases.tell(made.deploy, "chat", "chat", "the note")
     assert made.deploy.step_detail.startswith("NOT done (the deploy goes on): ")
     assert "chat: the note: NOT done" in made.told(Warned)[0].text
+
+
+def test_an_image_is_built_and_signed(bench: Benches) -> None:
+    """Both are journalled, the digest first: what is signed is what the registry holds."""
+    made = bench(release=UNPINNED, sections=("build", "sign"))
+    phases.build(made.deploy)
+    assert made.done() == ["build and", f"sign {made.deploy.image.pinned}"]
+    assert made.deploy.step_detail == f"{made.deploy.image.pinned}, rehearsed: signed by nobody's key"
+    phases.verify(made.deploy)
+    assert made.deploy.step_detail.endswith(f"provenance and SBOM of {made.deploy.image.pinned} agree")
+
+
+def test_an_image_given_by_digest_is_not_signed_here(bench: Benches) -> None:
+    """Nobody here saw it being built: it is taken as it is, and verified like any other."""
+    made = bench(sections=("build", "sign"))
+    phases.build(made.deploy)
+    assert made.deploy.step_detail == f"{NEW}, given by digest: whoever built it has signed it"
+    assert made.done() == ["build and"]
+
+
+def test_a_signature_that_cant_be_had(bench: Benches) -> None:
+    """A registry that does not answer is no yes; the cause is the signature."""
+    made = bench(sections=("sign",))
+    made.fault("registry down")
+    with pytest.raises(Unreachable, match=r"verifying .* the registry does not answer") as raised:
+        phases.verify(made.deploy)
+    assert raised.value.cause == "sign"
+
+
+def test_what_was_found_is_told(bench: Benches) -> None:
+    """Facts go into the record, texts are attached; those of a no and of no answer too, each once."""
+    made = bench(sections=("tests", "scan", "chat"))
+    log = Attachment("make test", "1 passed")
+
+    def answers(answer: Found | Exception) -> None:
+        def ask(_: str) -> Found:
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        made.use(replace(made.deploy.ports, capabilities=dict.fromkeys(("tests", "scan", "chat"), ask)))
+
+    answers(Found("1 passed", facts=(("tests", "1 passed"),), attachments=(log,)))
+    made.deploy.run(lambda: phases.check(made.deploy, "tests", "make test"))
+    assert facts(made) == {"tests": "1 passed"}
+    assert made.deploy.step_detail == "1 passed"
+    errors = [
+        GateBreach("1 failed", cause="tests", attachments=[log]),
+        ToolFailed("no answer", attachments=[log]),
+    ]
+    for error in errors:
+        answers(error)
+        with pytest.raises(type(error)):
+            made.deploy.run(lambda: phases.check(made.deploy, "scan", NEW))
+    phases.tell(made.deploy, "chat", "chat", "the note")
+    assert [event.attachment for event in made.told(Attached)] == [log] * 4
 
 
 # After the commitment

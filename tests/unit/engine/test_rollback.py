@@ -698,3 +698,23 @@ def test_a_pause_by_hand_is_told_at_once(bench: Benches) -> None:
     assert "paused the rollout by hand" in str(error)
     assert '{"spec":{"paused":false}}' in error.commands[1]
     assert made.world.clock.monotonic() - began < 5
+
+
+def test_who_may_not_use_the_journal_has_changed_nothing(bench: Benches) -> None:
+    """The first intent was refused, and so is reading: nothing can have been done, no human is called."""
+
+    def forbidden(*_: object) -> list[Entry]:
+        raise Rejected("configmaps is forbidden")
+
+    made = bench()
+    made.alter("journal", append=forbidden, entries=forbidden)
+    with pytest.raises(Rejected):
+        canary.raise_to(made.deploy, 5)
+    assert rollback.undo_all(made.deploy) is False
+
+
+def test_an_api_server_that_is_silent_before_anything_was_tried_calls_nobody(bench: Benches) -> None:
+    """Where no entry was ever sent there is no way back to ask for."""
+    made = bench()
+    made.alter("journal", entries=lambda _original: (_ for _ in ()).throw(Unreachable("no route to host")))
+    assert rollback.undo_all(made.deploy) is False

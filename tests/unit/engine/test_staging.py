@@ -183,3 +183,15 @@ def test_zero_pods_are_never_all_pods(bench: Benches, port: str, changes: dict[s
         staging.pods_run(made.deploy, "staging", timedelta(minutes=1))
     assert says in raised.value.last_seen
     assert raised.value.cause == "pods never ready"
+
+
+def test_a_version_that_the_controller_refuses_ends_it_at_once(bench: Benches) -> None:
+    """A spec that is invalid will not get better by waiting."""
+    made = bench()
+    install(made)
+    made.alter(
+        "traffic", state=lambda original, target: replace(original(target), phase=Phase.DEGRADED, message="InvalidSpec")
+    )
+    with pytest.raises(GateBreach, match=r"staging: Degraded .*InvalidSpec") as raised:
+        staging.pods_run(made.deploy, "staging", FIVE_MINUTES)
+    assert raised.value.cause == "rollout degraded"

@@ -342,7 +342,7 @@ def test_a_weight_that_the_canary_never_has_is_refused(make_drive: MakeDrive) ->
 @pytest.mark.parametrize(
     ("text", "section"),
     [
-        ("registry down", "build"),
+        ("registry down", "build' or 'sign' or 'record"),
         ("scanner down", "scan"),
         ("incident open", "incidents"),
         ("approval denied", "approval"),

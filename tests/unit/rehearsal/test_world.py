@@ -35,11 +35,13 @@ def test_a_capability_is_on_where_its_section_is_there(make_drive: MakeDrive) ->
 
 def test_every_capability_can_be_rehearsed(prod: Drive) -> None:
     """Each that a deploy.yaml may switch on answers for its subject, and says that it was rehearsed."""
-    assert set(prod.ports.capabilities) == set(CAPABILITIES) - {"build"}
+    assert set(prod.ports.capabilities) == set(CAPABILITIES) - {"build", "sign", "record", "approval"}
     for capability in prod.ports.capabilities.values():
-        answer = capability("the subject")
-        assert answer.startswith("rehearsed: ")
-    assert prod.ports.capabilities["smoke"]("https://x.example.com") == "rehearsed: https://x.example.com answered 200"
+        assert capability("the subject").words.startswith("rehearsed: ")
+    smoke = prod.ports.capabilities["smoke"]("https://x.example.com")
+    assert smoke.words == "rehearsed: https://x.example.com answered 200"
+    assert prod.ports.signer is not None
+    assert prod.ports.signer.verify("x@sha256:1").words.startswith("rehearsed: ")
 
 
 def test_a_build_gives_the_digest_of_its_reference(prod: Drive) -> None:
@@ -58,7 +60,6 @@ def test_a_build_gives_the_digest_of_its_reference(prod: Drive) -> None:
     [
         ("scanner down", "scan", ToolFailed, None),
         ("incident open", "incidents", GateBreach, "incident open"),
-        ("approval denied", "approval", GateBreach, "approval denied"),
         ("notifier down", "chat", Unreachable, None),
     ],
 )
@@ -73,7 +74,7 @@ def test_a_tool_that_fails_says_no_or_nothing(
     assert prod.began_s(fault) == 1
     for name, capability in prod.ports.capabilities.items():
         if name != section:
-            assert capability("the subject").startswith("rehearsed: ")
+            assert capability("the subject").words.startswith("rehearsed: ")
 
 
 def test_a_registry_that_is_down_gives_no_digest(prod: Drive) -> None:
