@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from tests.e2e.oracle import CHART, CLOCK, ROOT, SERVICE, Place, digest_of
+from tests.e2e.oracle import CHART, CLOCK, ROOT, SERVICE, Place, digest_of, eventually
 
 PROFILE = """\
 service: checkout-api
@@ -163,14 +163,7 @@ class Deploys:
             release: Helm's; None: no release owns the Rollout.
             real: for a deploy without ``--sandbox``.
         """
-        profile = PROFILE.format(
-            chart=chart,
-            namespace=place.namespace,
-            release=json.dumps(release),
-            helm=place.sandbox.binaries[helm],
-            prometheus=place.sandbox.facts["prometheus_url"],
-            digest=digest,
-        )
+        profile = _profile(place, chart=chart, release=json.dumps(release), helm=helm, digest=digest)
         (place.folder / ("deploy.yaml" if real else "deploy.sandbox.yaml")).write_text(profile, "utf-8")
         spans = dict.fromkeys(("w5", "w25", "w50", "w100", "after"), 4) | dict(windows or {})
         (place.folder / "prod.feature").write_text(FEATURE.format(**spans), "utf-8")
@@ -181,9 +174,9 @@ class Deploys:
         return self.run(place, "prod.feature", "--sandbox", *options, env=env)
 
     def start_for_real(self, place: Place, *options: str, **files: Any) -> Running:
-        """Start it as a CI job does: without ``--sandbox``, by a kubeconfig that has the sandbox's contexts."""
+        """Start it as a CI job does: without ``--sandbox``, by an account that has the roles of ``rbac`` alone."""
         self.write(place, real=True, digest=f"@{digest_of(f'new {place.folder}')}", **files)
-        env = {"CI": "true", "KUBECONFIG": place.kubeconfig}
+        env = {"CI": "true", "KUBECONFIG": str(deployer(place))}
         return self.run(place, "prod.feature", *options, env=env)
 
     def run_feature(self, place: Place, feature: str, *options: str) -> Running:
@@ -203,3 +196,68 @@ class Deploys:
         begun = Running(argv, place.folder / f"run-{len(self.started)}", cwd or place.folder, variables)
         self.started.append(begun)
         return begun
+
+
+def _profile(
+    place: Place, *, chart: Path = CHART, release: str = SERVICE, helm: str = "helm3", digest: str = ""
+) -> str:
+    return PROFILE.format(
+        chart=chart,
+        namespace=place.namespace,
+        release=release,
+        helm=place.sandbox.binaries[helm],
+        prometheus=place.sandbox.facts["prometheus_url"],
+        digest=digest,
+    )
+
+
+def deployer(place: Place, *, chart: Path = CHART, profile: str = "") -> Path:
+    """Make an account with what ``pytest-deploy rbac`` prints for the chart here, and return its kubeconfig.
+
+    Args:
+        profile: text of a deploy.yaml; empty: that of ``Deploys.write``.
+    """
+    account, path = "deployer", place.folder / "deployer.kubeconfig"
+    if path.exists():
+        return path
+    (place.folder / "rbac.yaml").write_text(profile or _profile(place, chart=chart), "utf-8")
+    made = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account, "namespace": place.namespace}}
+    place.kubectl("apply", "-f", "-", stdin=json.dumps(made))
+    argv = ("rbac", "--config", "rbac.yaml", "--to", f"serviceaccount:{place.namespace}/{account}")
+    done = subprocess.run(
+        (str(Path(sys.executable).with_name("pytest-deploy")), *argv),
+        cwd=place.folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(place.folder), "KUBECONFIG": place.kubeconfig},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    place.kubectl("apply", "--namespace=", "-f", "-", stdin=done.stdout)  # each of them says where it belongs
+    eventually(lambda: _may(place, account, "patch", "rollouts.argoproj.io"), "the role is in force")
+    facts = json.loads(Path(place.kubeconfig).read_text("utf-8"))
+    facts["users"] = [{"name": account, "user": {"token": place.kubectl("create", "token", account).strip()}}]
+    for each in facts["contexts"]:
+        each["context"]["user"] = account
+    path.write_text(json.dumps(facts), "utf-8")
+    return path
+
+
+def _may(place: Place, account: str, verb: str, resource: str) -> bool:
+    who = f"system:serviceaccount:{place.namespace}:{account}"
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {
+            "user": who,
+            "resourceAttributes": {
+                "namespace": place.namespace,
+                "verb": verb,
+                "group": resource.partition(".")[2],
+                "resource": resource.partition(".")[0],
+            },
+        },
+    }
+    answer = json.loads(place.kubectl("create", "-f", "-", "-o", "json", stdin=json.dumps(review)))
+    return bool(answer["status"]["allowed"])

@@ -16,19 +16,23 @@ pytest.register_assert_rewrite("tests.e2e.oracle")
 
 from tests.e2e.caller import Deploys  # noqa: E402 - after the registration
 from tests.e2e.oracle import Place, Sandbox, eventually  # noqa: E402 - after the registration
+from tests.e2e.refusals.audit import audited  # noqa: E402 - after the registration
 
 Places = Callable[..., Place]
 
 
 @pytest.fixture(scope="session")
 def own_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """Bring a sandbox named default up in a cache of its own, which shares only the toolchain with the real one."""
+    """Bring a sandbox named default up in a cache of its own, which shares only the toolchain with the real one.
+
+    Its API server keeps an audit log (``refusals/audit.py``).
+    """
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pytest-deploy"
     toolchain = Path(os.environ.get("PYTEST_DEPLOY_CACHE") or base).absolute() / "toolchain"
     cache = tmp_path_factory.mktemp("cache")
     (cache / "toolchain").symlink_to(toolchain)
     cli = (str(Path(sys.executable).with_name("pytest-deploy")), "sandbox")
-    env = {"PATH": os.environ["PATH"], "HOME": str(cache), "PYTEST_DEPLOY_CACHE": str(cache)}
+    env = {"PATH": audited(cache), "HOME": str(cache), "PYTEST_DEPLOY_CACHE": str(cache)}
     try:
         done = subprocess.run((*cli, "up", "--json"), env=env, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr

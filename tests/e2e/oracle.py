@@ -62,12 +62,20 @@ class Sandbox:
 
     def play(self, faults: Sequence[Mapping[str, object]]) -> None:
         """Let the traffic source make requests go wrong, from now on."""
+        self._control("PUT", json.dumps(list(faults)))
+
+    def faults(self) -> Any:
+        """Return what the traffic source plays."""
+        return json.loads(self._control("GET"))
+
+    def _control(self, method: str, body: str | None = None) -> str:
         connection = HTTPConnection(urlsplit(self.facts["control_url"]).netloc, timeout=10)
-        connection.request("PUT", "/faults", body=json.dumps(list(faults)))
+        connection.request(method, "/faults", body=body)
         answer = connection.getresponse()
         text = answer.read().decode()
         connection.close()
         assert answer.status == 200, text
+        return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,14 +179,19 @@ class Place:
 
     def helm_processes(self) -> list[str]:
         """Return the command lines of Helm processes that work on this namespace."""
-        found = []
+        return list(self.helm_pids().values())
+
+    def helm_pids(self) -> dict[int, str]:
+        """Return them by their ids; those that name another sandbox's kubeconfig are another one's."""
+        found = {}
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             try:
                 argv = path.read_bytes().decode(errors="replace").split("\0")
             except OSError:
                 continue
-            if Path(argv[0]).name.startswith("helm") and self.namespace in argv:
-                found.append(" ".join(argv))
+            here = "--kubeconfig" not in argv or self.kubeconfig in argv
+            if Path(argv[0]).name.startswith("helm") and self.namespace in argv and here:
+                found[int(path.parent.name)] = " ".join(argv)
         return found
 
     def chart(self, edit: Callable[[Path], None]) -> Path:

@@ -22,7 +22,7 @@ import pytest
 
 from pytest_deploy.sandbox.place import free_ports
 from tests.e2e import judgement_features as written
-from tests.e2e.caller import Deploys, Running
+from tests.e2e.caller import Deploys, Running, deployer
 from tests.e2e.conftest import Places
 from tests.e2e.oracle import CLOCK, SERVICE, Place, digest_of, eventually
 from tests.e2e.test_deploys import rolled_back
@@ -453,7 +453,7 @@ def test_alerts_without_a_rule_are_refused(places: Places, deploys: Deploys) -> 
         (place.folder / "deploy.yaml").write_text(text + helm, "utf-8")
         config.unlink()
         written.feature(place, {5: (*written.USUAL, "for 2 minutes no alert of the service fires")})
-        run = deploys.run(place, "prod.feature", env={"CI": "true", "KUBECONFIG": place.kubeconfig})
+        run = deploys.run(place, "prod.feature", env={"CI": "true", "KUBECONFIG": str(deployer(place))})
         refused(place, run, before, "prod.feature:11: firing alerts: no alerting rule is loaded and evaluated")
 
 

@@ -80,6 +80,28 @@ def test_the_second_one_waits_in_line(places: Places, deploys: Deploys) -> None:
     assert (lease.holder, lease.transitions) == ("", 2)
 
 
+@pytest.mark.long
+def test_all_in_line_get_their_turn(places: Places, deploys: Deploys) -> None:
+    """Two wait for a third: whoever is slower when it ends waits again, and deploys on top of what the quicker did."""
+    place = places()
+    first = deploys.start(place, *LEASE, windows=SLOWLY)
+    first.until(partial(first.says, "passed When 5% of the traffic"), "the first one deploys")
+    (first_id,) = truth.deploys(place)
+    line = [deploys.start(place, *LEASE, "--deploy-set=lock.wait_minutes=5") for _ in range(2)]
+    for each in line:
+        each.until(partial(each.says, first_id), "it says for whom it waits")
+    first.send(signal.SIGTERM)
+    assert first.end(within_s=60) == 2, first.out
+    assert [each.end() for each in line] == [0, 0], "\n".join(each.out for each in line)
+    found = truth.look(place)
+    assert found.running == {found.wanted: found.replicas}
+    assert found.fence == "3"
+    assert [row[1:] for row in place.history()[-2:]] == [
+        ("superseded", "Upgrade complete"),
+        ("deployed", "Upgrade complete"),
+    ]
+
+
 def test_what_needs_a_human_stays_locked(places: Places, deploys: Deploys) -> None:
     """Paused by hand, exit 7: the next deploy is told whose it is; once it may, recover ends it, and need not wait.
 

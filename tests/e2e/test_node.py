@@ -111,11 +111,13 @@ def _output(*argv: str) -> str:
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
 
-def run(node: RealNode, name: str, digest: str, *, memory: str = "16Mi", **env: str) -> None:
+def run(
+    node: RealNode, name: str, digest: str, *, memory: str = "16Mi", repository: str = REPOSITORY, **env: str
+) -> None:
     """Start a pod of the example service."""
     container = {
         "name": "app",
-        "image": f"{REPOSITORY}@{digest}",
+        "image": f"{repository}@{digest}",
         "env": [{"name": key, "value": value} for key, value in env.items()],
         "readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 1},
         "resources": {"requests": {"memory": memory}},

@@ -24,7 +24,7 @@ from pytest_deploy.domain.judge import Contract
 from pytest_deploy.domain.measurement import Evidence, Kind, Objective, Reading, Role, Subject
 from pytest_deploy.domain.query import ALERTS, MEMORY, RESTARTS, THROTTLING, Query
 from pytest_deploy.domain.verdict import Ruling, VerdictKind
-from pytest_deploy.errors import Faulted, MeasurementError, RemoteError, Throttled, Unreachable
+from pytest_deploy.errors import Faulted, GateBreach, MeasurementError, Refused, RemoteError, Throttled, Unreachable
 from tests.e2e.prometheus_past import DURATION, REQUESTS, SCRAPE_S, WINDOW_S, made_up
 from tests.e2e.prometheus_rig import CLOCK, LIVE, Reply, Rig, running
 
@@ -545,3 +545,13 @@ def test_no_alert_fires_needs_rules_that_would_say_so(rig: Rig) -> None:
         assert "no alerting rule is loaded" in port.problems(objective, Subject(service="quiet"))[0]
     then = port.as_of(lambda: at(rig, 300)).read(objective, Subject(service="quiet"), rig.start)
     assert "in the past" in then.problem
+
+
+def test_alerts_that_fire_before_a_deploy_are_named(rig: Rig) -> None:
+    """From the same rules: one fires, one rests, and one that can't be evaluated is not taken for resting."""
+    ask = metrics(rig, live=True).firing_alerts()
+    with pytest.raises(GateBreach, match=r'(?s)1 alerts with service="burning" fire.*Burning, since 20'):
+        ask("service:burning")
+    assert ask("service:quiet").words == 'Prometheus: none of 3 alerting rules fires with service="quiet"'
+    with pytest.raises(Refused, match="none could: the alerting rule 'Broken' is err"):
+        ask("service:broken")

@@ -68,21 +68,10 @@ def kill_all(place: Place, run: Running) -> None:
     """The machine is gone, with every process that it ran."""
     run.process.kill()
     run.process.wait()
-    for pid in helm_pids(place):
+    for pid in place.helm_pids():
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     eventually(lambda: not place.helm_processes(), "Helm is gone, too")
-
-
-def helm_pids(place: Place) -> list[int]:
-    """The Helm processes that work on this place's namespace: this test's own."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):
-            argv = path.read_bytes().decode(errors="replace").split("\0")
-            if Path(argv[0]).name.startswith("helm") and place.namespace in argv:
-                found.append(int(path.parent.name))
-    return found
 
 
 def back(place: Place, revision: int) -> None:

@@ -100,7 +100,11 @@ CASES = {
     ),
     "another-cluster": Case(
         options=("environments.prod.server=https://NOWHERE",),
-        says=("context sandbox-prod leads to https://127.0.0.1:", "deploy.yaml expects https://NOWHERE for prod"),
+        says=(
+            "context sandbox-prod leads to another cluster",
+            "the server is https://127.0.0.1:",
+            "not https://NOWHERE",
+        ),
     ),
     "no-context": Case(
         options=("environments.prod.context=elsewhere",),
@@ -108,7 +112,7 @@ CASES = {
     ),
     "no-namespace": Case(
         options=("environments.prod.namespace=nobody",),
-        says=("there is no Rollout checkout-api in sandbox-prod/nobody", "install the release once"),
+        says=('cannot get resource "rollouts"', 'in the namespace "nobody"', "pytest-deploy rbac prod"),
     ),
 }
 WITHOUT_HELM = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -102,7 +103,7 @@ def run_all(
         except BaseException as error:  # noqa: BLE001 - raised below: the other lanes go on
             broken.append(error)
 
-    threads = [Thread(target=work) for _ in range(lanes)]
+    threads = [Thread(target=work, daemon=True) for _ in range(lanes)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -190,4 +191,5 @@ def _show(done: dict[str, Result], seed: int, table: Path) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that the sandbox goes down
     sys.exit(main())

@@ -145,9 +145,18 @@ class Lane:
 
     def _spoil_the_canary(self) -> None:
         fault = {"what": "error rate", "amount": 0.5, "service": SERVICE, "namespace": self.namespace}
+
+        def waits_for_it() -> bool:
+            """Whether the newest version is not taken to be the one that was installed just now."""
+            with _SPOILING:
+                self.sandbox.play(_SPOILED)
+            CLOCK.sleep(timedelta(seconds=1))
+            mine = [it for it in self.sandbox.faults() if it["namespace"] == self.namespace]
+            return [it["version"] for it in mine] == ["newest"]
+
         with _SPOILING:
             _SPOILED.append({**fault, "version": "newest"})
-            self.sandbox.play(_SPOILED)
+        eventually(waits_for_it, "the traffic source sees the installed version at rest")
 
     def look(self) -> dict[str, truth.Truth]:
         """Look at both environments."""
