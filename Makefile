@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 HELM ?= helm3
 SCHEDULES ?= 10000
 SEED ?= 1
-NODE := tests/e2e/test_node.py tests/e2e/test_node_staging.py tests/e2e/test_in_cluster.py
+NODE := tests/e2e/test_node.py tests/e2e/test_node_identity.py tests/e2e/test_node_staging.py tests/e2e/test_in_cluster.py
 SUPPLY_CHAIN := tests/e2e/supply_chain tests/e2e/supply_chain_checks tests/e2e/approval tests/e2e/refusals
 
 .PHONY: help
@@ -65,7 +65,7 @@ kill-matrix: toolchain ## Every death of a deploy on the sandbox, then recover; 
 	$(BIN)/python -m tests.e2e.kill_matrix
 
 e2e-node: $(READY) ## Tests on real pods: a node of its own (root, Debian 12; toolchain/README.md names its packages)
-	$(BIN)/python toolchain/build.py node
+	$(BIN)/python toolchain/build.py node registry buildkit buildx sbom cosign sigstore
 	$(BIN)/pytest $(NODE)
 
 image: $(READY) ## The image of pytest-deploy itself, as an OCI archive in build/ (Debian 12)
