@@ -115,8 +115,7 @@ def _check(tools: Toolbox) -> None:
     if missing := [program for program in _HOW if tools.find(program) is None]:
         raise ToolMissing(
             f"the back end kind needs {', '.join(missing)}: neither on PATH nor in the toolchain's cache",
-            hint="; ".join(_HOW[program] for program in missing)
-            + "; without: pytest-deploy sandbox up --backend kwok",
+            hint="; ".join(_HOW[program] for program in missing) + "; without: pytest-deploy sandbox up --backend kwok",
         )
 
 
