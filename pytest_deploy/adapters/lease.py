@@ -161,9 +161,9 @@ class Lease:
         """Stop renewing it, where it is ours, and let it expire within seconds; raises DeployError as ``release``."""
         self._stop.set()
         with self._mutex:
-            if self._fence is not None:
-                self._patiently(self._expire)
-                self._tried, self._fence = False, None
+            if self._fence is not None and not self.lost.is_set():
+                self._expire()
+            self._tried, self._fence = False, None
 
     def _take(self, *, takeover: bool) -> None:
         began = self._now()
@@ -208,9 +208,10 @@ class Lease:
             self._or_again(self._there.free(seen))
 
     def _expire(self) -> None:
-        seen = self._there.read()
+        # Tried once: it saves whoever comes next a wait, and expires by itself.
+        seen = self._hurried.read()
         if seen.process == self._process:
-            self._or_again(self._there.expire(seen))
+            self._hurried.expire(seen)
 
     def _renew(self) -> None:
         """Renew it once; lost where somebody else has it, or where nobody answers for too long."""

@@ -118,7 +118,7 @@ WRONG: tuple[tuple[str, Callable[[], Ended]], ...] = (
     ("3: prod runs", lambda: prod(KILLED, running={OLD: 3})),
     ("4:", lambda: replace(KILLED, watch=watched(steps=(Step(at=AT, digest=NEW, index=2),)))),
     ("5: prod is not at rest", lambda: prod(KILLED, resting="aborted")),
-    ("5: prod: Helm has [", lambda: prod(KILLED, helm=(*BACK[:2], (3, "pending-rollback", "")))),
+    ("5: prod: Helm's last is 3, pending", lambda: prod(KILLED, helm=(*BACK[:2], (3, "pending-rollback", "")))),
     ("5: prod: Helm's last", lambda: prod(KILLED, deployed=NEW)),
     ("5: prod: Helm's last", lambda: prod(KILLED, helm=(*BACK[:2], (3, "deployed", "Rollback to 2")))),
     ("5: the deploy's exit", lambda: replace(KILLED, status=0)),

@@ -327,6 +327,29 @@ def test_without_an_acquisition_a_release_asks_nobody(rig: Rig) -> None:
     assert rig.server.asked == []
 
 
+def test_to_leave_it_takes_no_time_where_nobody_answers(rig: Rig) -> None:
+    """It expires by itself: a deploy that was cut off ends as soon as it can."""
+    lock = rig.process()
+    lock.acquire()
+    rig.fails("GET", "PUT")
+    began = rig.clock.monotonic()
+    with pytest.raises(Unreachable):
+        lock.leave()
+    assert rig.clock.monotonic() - began <= 5
+    assert lock._stop.is_set()
+    assert rig.spec["leaseDurationSeconds"] == 60
+
+
+def test_what_was_lost_is_not_left(rig: Rig) -> None:
+    """It is somebody else's: nobody is asked."""
+    lock = rig.process()
+    lock.acquire()
+    lock.lost.set()
+    rig.fails("GET", "PUT")
+    lock.leave()
+    assert rig.spec["leaseDurationSeconds"] == 60
+
+
 def test_the_thread_renews_until_it_is_stopped(rig: Rig) -> None:
     """Beat by beat; after the release, and once it is lost, no more."""
     lock = rig.process()
