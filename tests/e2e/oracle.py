@@ -62,20 +62,12 @@ class Sandbox:
 
     def play(self, faults: Sequence[Mapping[str, object]]) -> None:
         """Let the traffic source make requests go wrong, from now on."""
-        self._control("PUT", json.dumps(list(faults)))
-
-    def faults(self) -> Any:
-        """Return what the traffic source plays."""
-        return json.loads(self._control("GET"))
-
-    def _control(self, method: str, body: str | None = None) -> str:
         connection = HTTPConnection(urlsplit(self.facts["control_url"]).netloc, timeout=10)
-        connection.request(method, "/faults", body=body)
+        connection.request("PUT", "/faults", body=json.dumps(list(faults)))
         answer = connection.getresponse()
         text = answer.read().decode()
         connection.close()
         assert answer.status == 200, text
-        return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

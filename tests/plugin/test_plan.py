@@ -143,7 +143,7 @@ def test_commands_and_patches_then_the_diff(team: Team) -> None:
     places = [
         result.output.index(words)
         for words in (
-            "plan of prod.feature: api to prod (acme-prod/prod)",
+            "prod.feature: api to prod (acme-prod/prod)",
             "--namespace staging",
             "--kube-context acme-prod --namespace prod",
             "# at 5 %: watch 5 min",
