@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.caller import Deploys, deployer
 from tests.e2e.conftest import Places
-from tests.e2e.oracle import SERVICE, Place
+from tests.e2e.oracle import SERVICE, Place, eventually
 
 pytestmark = pytest.mark.real
 
@@ -45,6 +45,8 @@ def test_one_that_is_well(places: Places, deploys: Deploys) -> None:
     deploys.write(place, real=True)
     deployer(place)
     before, spec = kept(place), place.rollout()["spec"]
+    # The version was installed just now: Prometheus has to see it first, and doctor rightly says so.
+    eventually(lambda: examine(place)[0] == 0, "doctor finds all well", within_s=60)
     status, lines = examine(place)
     assert status == 0, [line for line in lines.values() if line["status"] == "failed"]
     assert "requests in the last 1 min" in lines["metrics error rate"]["words"]

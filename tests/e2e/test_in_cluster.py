@@ -106,7 +106,7 @@ def test_a_gate_that_says_no_is_the_clients_exit_status(services: Services) -> N
     version = json.loads(rollout)["status"]["currentPodHash"]
     service.node.play([{"what": "error rate", "amount": 0.5, "version": version, **where}])
     assert client.end() == 1, client.out
-    assert service.serves(service.old)
+    eventually(lambda: service.serves(service.old), "the old version alone serves", within_s=10)
     assert "ROLLED BACK" in client.note.upper()
 
 
@@ -119,7 +119,7 @@ def test_a_pod_that_is_told_to_end_takes_its_deploy_back(services: Services) -> 
     job = f"batch.kubernetes.io/job-name=deploy-{client.id}"
     service.node.kubectl("delete", "pod", "-n", service.namespace, "-l", job, "--wait=false")
     assert client.end() == 2, client.out
-    assert service.serves(service.old)
+    eventually(lambda: service.serves(service.old), "the old version alone serves", within_s=10)
     assert "INTERRUPTED" in client.note.upper()
 
 
@@ -163,7 +163,7 @@ def test_a_job_whose_image_is_nowhere_is_given_up(services: Services) -> None:
     eventually(
         lambda: json.loads(service.node.kubectl("get", *where, "-o", "json"))["status"].get("failed"), "the Job fails"
     )
-    assert service.serves(service.old)
+    eventually(lambda: service.serves(service.old), "the old version alone serves", within_s=10)
 
 
 def test_a_watchdog_takes_back_what_died(services: Services) -> None:

@@ -119,6 +119,7 @@ def test_what_needs_a_human_stays_locked(places: Places, deploys: Deploys) -> No
     assert second.end(within_s=60) == 4, second.out
     assert f"deploy {deploy_id} (by" in second.out
     assert "died and can't be taken back without a human" in second.out
+    until_dead(place)
     refused = unlock(place, deploy_id)
     assert (refused.returncode, "has changed what nobody has taken back" in refused.stderr) == (4, True), refused.stderr
     assert f"pytest-deploy recover --deploy {deploy_id}" in refused.stderr
