@@ -181,7 +181,7 @@ class Place:
                 argv = path.read_bytes().decode(errors="replace").split("\0")
             except OSError:
                 continue
-            here = "--kubeconfig" not in argv or self.kubeconfig in argv
+            here = "--kubeconfig" not in argv or any(str(Path(self.kubeconfig).parent) in arg for arg in argv)
             if Path(argv[0]).name.startswith("helm") and self.namespace in argv and here:
                 found[int(path.parent.name)] = " ".join(argv)
         return found
